@@ -1,0 +1,119 @@
+//! Puts a kernel thread to sleep until another wakes it: one token, kept if it comes early.
+//!
+//! | word       | the thread is                                    |
+//! |------------|--------------------------------------------------|
+//! | [`EMPTY`]  | running, and has no token                        |
+//! | [`TOKEN`]  | running or about to wake, and need not sleep      |
+//! | [`ASLEEP`] | in the kernel, or on its way there                |
+//!
+//! # Edges
+//!
+//! - `[token]` what a thread wrote before it woke another, to the other after it woke.
+
+use super::primitives::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+    futex_wait, futex_wake,
+};
+use std::time::Instant;
+
+const EMPTY: u32 = 0;
+const TOKEN: u32 = 1;
+const ASLEEP: u32 = u32::MAX;
+
+/// One thread's place to sleep. Only that thread may [`park`](Self::park).
+#[derive(Debug)]
+pub(crate) struct Parker {
+    word: AtomicU32,
+}
+
+impl Parker {
+    pub(crate) fn new() -> Self {
+        Self {
+            word: AtomicU32::new(EMPTY),
+        }
+    }
+
+    /// Sleeps until there is a token and takes it. If this returns `false`, `deadline` came first.
+    pub(crate) fn park(&self, deadline: Option<Instant>) -> bool {
+        // Acquire [token]. TOKEN becomes EMPTY, EMPTY becomes ASLEEP: one subtraction does both.
+        if self.word.fetch_sub(1, Acquire) == TOKEN {
+            return true;
+        }
+        loop {
+            futex_wait(&self.word, ASLEEP, deadline);
+            // Acquire [token].
+            if self
+                .word
+                .compare_exchange(TOKEN, EMPTY, Acquire, Relaxed)
+                .is_ok()
+            {
+                return true;
+            }
+            if deadline.is_some_and(|it| Instant::now() >= it) {
+                // Acquire [token]: it may have come at the last moment.
+                return self.word.swap(EMPTY, Acquire) == TOKEN;
+            }
+        }
+    }
+
+    /// Leaves a token, and wakes the thread if it sleeps.
+    pub(crate) fn unpark(&self) {
+        // Release [token].
+        if self.word.swap(TOKEN, Release) == ASLEEP {
+            futex_wake(&self.word, 1);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::Parker;
+    use std::{
+        thread,
+        time::{Duration, Instant},
+    };
+
+    #[test]
+    fn a_token_that_comes_early_is_kept() {
+        let parker = Parker::new();
+        parker.unpark();
+        parker.unpark();
+        assert!(parker.park(None));
+        assert!(!parker.park(Some(Instant::now() + Duration::from_millis(1))));
+    }
+
+    #[test]
+    fn a_thread_sleeps_until_it_is_woken() {
+        let parker = Parker::new();
+        thread::scope(|scope| {
+            scope.spawn(|| parker.unpark());
+            assert!(parker.park(None));
+        });
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::Parker;
+    use crate::base::primitives::{AtomicBool, Ordering::Relaxed};
+    use loom::{sync::Arc, thread};
+
+    /// A token carries what was written before it, and is never lost.
+    #[test]
+    fn a_token_wakes_and_shows_its_cause() {
+        loom::model(|| {
+            let shared = Arc::new((Parker::new(), AtomicBool::new(false)));
+            let waker = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    shared.1.store(true, Relaxed);
+                    shared.0.unpark();
+                }
+            });
+            assert!(shared.0.park(None));
+            assert!(shared.1.load(Relaxed));
+            drop(waker.join());
+        });
+    }
+}
