@@ -7,3 +7,6 @@
 )]
 
 mod base;
+mod wait;
+
+pub use wait::Shutdown;

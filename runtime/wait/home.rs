@@ -1,0 +1,145 @@
+//! The seam: what a green thread may ask of whatever runs it, and how it finds it.
+//!
+//! Two things run green threads, the scheduler and the simulator; each is a [`Home`]. A kernel thread
+//! that runs green threads keeps a [`Context`] of its own and enters it in the one thread-local of this
+//! crate. A plain kernel thread has none.
+//!
+//! # Thread-locals over a switch
+//!
+//! A compiler may keep the address of a thread-local across a call, and after a switch of stacks that
+//! address may be another thread's (assumption A1). So the thread-local is read in [`context`] alone,
+//! which is never inlined and never switches, and nobody keeps the result over a switch.
+
+#![expect(
+    unsafe_code,
+    reason = "a context is reached through a thread-local pointer"
+)]
+
+use super::{reason::Reason, ticket::Waiter};
+use std::{
+    cell::Cell,
+    hint::black_box,
+    ptr::{self, NonNull},
+    time::Instant,
+};
+
+/// How a green thread gives way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Suspend {
+    /// Its ticket is open: run it again when it was called.
+    Park,
+    /// Run it again after those who are runnable now.
+    Yield,
+}
+
+/// An alarm that was set: by its home's own reckoning.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Alarm {
+    /// Which of the home's clocks has it.
+    pub(crate) shard: usize,
+    /// Its key there.
+    pub(crate) key: u64,
+}
+
+/// What a green thread may ask of whatever runs it.
+pub(crate) trait Home {
+    /// Switches off the stack of the green thread that calls, and returns when it runs again, perhaps
+    /// on another kernel thread.
+    fn suspend(&self, how: Suspend, reason: Reason);
+
+    /// Calls `waiter` with `TimedOut` at `deadline` or soon after.
+    fn set_alarm(&self, deadline: Instant, waiter: NonNull<Waiter>) -> Alarm;
+
+    /// Takes an alarm back. Afterwards it does not touch the waiter any more, whether it came or not.
+    fn cancel_alarm(&self, alarm: Alarm);
+
+    /// The time by this home's clock.
+    fn now(&self) -> Instant;
+
+    /// This kernel thread is about to wait by itself: its other work must go on elsewhere.
+    fn blocking_begins(&self);
+
+    /// This kernel thread goes on.
+    fn blocking_ends(&self);
+}
+
+/// What a kernel thread knows that runs green threads.
+pub(crate) struct Context {
+    /// Who runs them. Valid as long as the context is entered.
+    home: NonNull<dyn Home>,
+    /// The green thread that runs on this kernel thread now, unless it left its stack for a blocking
+    /// call.
+    running: Cell<Option<NonNull<Waiter>>>,
+}
+
+impl Context {
+    pub(crate) fn new(home: NonNull<dyn Home>) -> Self {
+        Self {
+            home,
+            running: Cell::new(None),
+        }
+    }
+
+    /// Says who runs now, and returns who did before.
+    #[inline]
+    pub(crate) fn set_running(&self, waiter: Option<NonNull<Waiter>>) -> Option<NonNull<Waiter>> {
+        self.running.replace(waiter)
+    }
+
+    pub(crate) fn running(&self) -> Option<NonNull<Waiter>> {
+        self.running.get()
+    }
+
+    pub(crate) fn home(&self) -> NonNull<dyn Home> {
+        self.home
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context")
+            .field("running", &self.running)
+            .finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    static CONTEXT: Cell<*const Context> = const { Cell::new(ptr::null()) };
+}
+
+/// The context of this kernel thread; null if it runs no green threads. Not to be kept over a switch.
+#[inline(never)]
+pub(crate) fn context() -> *const Context {
+    // A1: `black_box` keeps the compiler from treating two calls as one.
+    black_box(CONTEXT.with(Cell::get))
+}
+
+/// Runs `f` on this kernel thread with `context` as its context.
+pub(crate) fn enter<R>(context: &Context, f: impl FnOnce() -> R) -> R {
+    struct Leave(*const Context);
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            CONTEXT.with(|it| it.set(self.0));
+        }
+    }
+    let _leave = Leave(CONTEXT.with(|it| it.replace(context)));
+    f()
+}
+
+/// Who runs here, if it is a green thread and may give way now.
+///
+/// One that unwinds may not: std counts panics by kernel thread, so it keeps its thread to itself until
+/// the unwinding ends (assumption A3).
+#[inline]
+pub(crate) fn running() -> Option<(NonNull<Waiter>, NonNull<dyn Home>)> {
+    // SAFETY: an entered context stays until it is left, and this thread is in the midst of it.
+    let context = unsafe { context().as_ref() }?;
+    let waiter = context.running.get()?;
+    (!std::thread::panicking()).then_some((waiter, context.home))
+}
+
+/// Who runs green threads on this kernel thread.
+pub(crate) fn home() -> Option<NonNull<dyn Home>> {
+    // SAFETY: as above.
+    unsafe { context().as_ref() }.map(Context::home)
+}

@@ -1,0 +1,272 @@
+//! A line of waiters, in order of arrival: a list through nodes that lie in the waiters' frames.
+//!
+//! Waiting allocates nothing: whoever waits keeps its [`Node`] in its own frame, links it in under the
+//! lock that guards the line, and leaves the frame only after the node is out again. Each node leaves
+//! the line once: popped by the caller whose call won, or removed by its owner.
+//!
+//! A node whose waiter was called elsewhere, or is held, is passed over and left where it is: its owner
+//! removes it, or a hold that is handed back finds it at its old place.
+
+#![expect(unsafe_code, reason = "the nodes lie in other threads' frames")]
+
+use super::ticket::{Call, Hold, Verdict, Waiter};
+use std::{fmt, mem::ManuallyDrop, ptr::NonNull};
+
+/// One waiter's place in one line.
+pub(crate) struct Node {
+    waiter: NonNull<Waiter>,
+    /// Which of the waiter's nodes this is: the index of the verdict when it is called.
+    index: usize,
+    /// What the waiter offers or expects here: known to those who made the line.
+    slot: *mut (),
+    prev: Option<NonNull<Node>>,
+    next: Option<NonNull<Node>>,
+    /// In a line. Only its lock's holder may look.
+    linked: bool,
+}
+
+impl Node {
+    pub(crate) fn new(waiter: NonNull<Waiter>, index: usize, slot: *mut ()) -> Self {
+        Self {
+            waiter,
+            index,
+            slot,
+            prev: None,
+            next: None,
+            linked: false,
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A waiter that was called, and what it had at its node.
+#[derive(Debug)]
+pub(crate) struct Called {
+    pub(crate) call: Call,
+    pub(crate) index: usize,
+    pub(crate) slot: *mut (),
+}
+
+/// A waiter that is held, with its node, which stays in the line.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) hold: Hold,
+    pub(crate) index: usize,
+    pub(crate) slot: *mut (),
+}
+
+/// Waiters in order of arrival. It must be guarded by a lock, together with what they wait for.
+pub(crate) struct Line {
+    head: Option<NonNull<Node>>,
+    tail: Option<NonNull<Node>>,
+    len: usize,
+}
+
+// SAFETY: the nodes are only touched by whoever has the line to itself (`&mut`, by its lock), and by
+// `push` their owners have promised that they stay until they are out.
+unsafe impl Send for Line {}
+
+impl Line {
+    pub(crate) const fn new() -> Self {
+        Self {
+            head: None,
+            tail: None,
+            len: 0,
+        }
+    }
+
+    /// Nobody stands here, not even one who was called elsewhere and has not left yet.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.head.is_none()
+    }
+
+    /// How many stand here, with those who were called elsewhere and have not left yet.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Lets `node` stand at the end.
+    ///
+    /// # Safety
+    ///
+    /// - The node is in no line, and its waiter's ticket is open.
+    /// - It stays where it is, untouched, until it is out of the line: called here (the verdict names its
+    ///   index) or [removed](Self::remove).
+    pub(crate) unsafe fn push_back(&mut self, node: NonNull<Node>) {
+        let tail = self.tail;
+        // SAFETY: the node is valid by the caller's promise, and nobody else's before it is linked.
+        let it = unsafe { &mut *node.as_ptr() };
+        debug_assert!(!it.linked, "a node stands in one line");
+        it.prev = tail;
+        it.next = None;
+        it.linked = true;
+        match tail {
+            // SAFETY: a linked node is valid, and the line's lock is ours.
+            Some(tail) => unsafe { (*tail.as_ptr()).next = Some(node) },
+            None => self.head = Some(node),
+        }
+        self.tail = Some(node);
+        self.len += 1;
+    }
+
+    /// Takes `node` out, if it is still in.
+    ///
+    /// # Safety
+    ///
+    /// The node is valid, and in this line or in none.
+    pub(crate) unsafe fn remove(&mut self, node: NonNull<Node>) {
+        // SAFETY: valid by the caller's promise; the lock of the line is ours.
+        let it = unsafe { &mut *node.as_ptr() };
+        if !it.linked {
+            return;
+        }
+        it.linked = false;
+        match it.prev {
+            // SAFETY: a linked node is valid, and the line's lock is ours.
+            Some(prev) => unsafe { (*prev.as_ptr()).next = it.next },
+            None => self.head = it.next,
+        }
+        match it.next {
+            // SAFETY: as above.
+            Some(next) => unsafe { (*next.as_ptr()).prev = it.prev },
+            None => self.tail = it.prev,
+        }
+        self.len -= 1;
+    }
+
+    /// Calls the first who can be called, and takes its node out.
+    #[inline]
+    pub(crate) fn call_first(&mut self) -> Option<Called> {
+        let mut next = self.head;
+        while let Some(node) = next {
+            // SAFETY: a linked node is valid, and the line's lock is ours.
+            let (waiter, index, slot, after) = unsafe {
+                let Node {
+                    waiter,
+                    index,
+                    slot,
+                    next,
+                    ..
+                } = *node.as_ptr();
+                (waiter, index, slot, next)
+            };
+            // SAFETY: its node is in a line whose lock is ours.
+            if let Some(call) = unsafe { Waiter::call(waiter, Verdict::Chosen(index)) } {
+                // SAFETY: it is in this line.
+                unsafe { self.remove(node) };
+                return Some(Called { call, index, slot });
+            }
+            next = after;
+        }
+        None
+    }
+
+    /// Claims the first who can be claimed. Its node stays at its place.
+    pub(crate) fn hold_first(&mut self) -> Option<Held> {
+        let mut next = self.head;
+        while let Some(node) = next {
+            // SAFETY: a linked node is valid, and the line's lock is ours.
+            let (waiter, index, slot, after) = unsafe {
+                let Node {
+                    waiter,
+                    index,
+                    slot,
+                    next,
+                    ..
+                } = *node.as_ptr();
+                (waiter, index, slot, next)
+            };
+            // SAFETY: its node is in a line whose lock is ours.
+            if let Some(hold) = unsafe { Waiter::hold(waiter) } {
+                return Some(Held { hold, index, slot });
+            }
+            next = after;
+        }
+        None
+    }
+
+    /// Calls everybody who stands here now, and takes their nodes out. They must be woken after the lock
+    /// is let go.
+    pub(crate) fn call_all(&mut self) -> Calls {
+        let mut calls = Calls { first: None };
+        let mut last: Option<NonNull<Node>> = None;
+        let mut next = self.head;
+        while let Some(node) = next {
+            // SAFETY: a linked node is valid, and the line's lock is ours.
+            let (waiter, index, after) = unsafe {
+                let Node {
+                    waiter,
+                    index,
+                    next,
+                    ..
+                } = *node.as_ptr();
+                (waiter, index, next)
+            };
+            next = after;
+            // SAFETY: its node is in a line whose lock is ours.
+            let Some(call) = (unsafe { Waiter::call(waiter, Verdict::Chosen(index)) }) else {
+                continue;
+            };
+            // SAFETY: it is in this line.
+            unsafe { self.remove(node) };
+            // The node now links those who are to be woken; its `prev` says whether it was parked.
+            let _owed = ManuallyDrop::new(call);
+            // SAFETY: its owner sleeps until it is woken, and the node is in no line.
+            unsafe { (*node.as_ptr()).next = None };
+            match last {
+                // SAFETY: as above, for the one before it.
+                Some(last) => unsafe { (*last.as_ptr()).next = Some(node) },
+                None => calls.first = Some(node),
+            }
+            last = Some(node);
+        }
+        calls
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Waiters who were called together, in order. They go on when this is [woken](Self::wake) or dropped.
+#[must_use = "they sleep until this is dropped"]
+#[derive(Debug)]
+pub(crate) struct Calls {
+    first: Option<NonNull<Node>>,
+}
+
+impl Calls {
+    /// Lets them go on; not under a lock that they may want.
+    pub(crate) fn wake(self) {}
+
+    /// Nobody was called.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+}
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        while let Some(node) = self.first {
+            // SAFETY: its owner was called and sleeps until it is woken, which is below.
+            let (waiter, next) = unsafe {
+                let Node { waiter, next, .. } = *node.as_ptr();
+                (waiter, next)
+            };
+            self.first = next;
+            // SAFETY: `call_all` won the call and kept its wake-up for this.
+            unsafe { Call::owed(waiter) }.wake();
+        }
+    }
+}

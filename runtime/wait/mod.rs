@@ -1,0 +1,314 @@
+//! The one way to wait, for green threads and for kernel threads.
+//!
+//! To wait, a thread opens its [ticket], stands in one or more [lines](line), and parks with a
+//! [reason] and a deadline. The first that calls the ticket wins; every other call is void. When it runs
+//! again it reads why. Channel operations stand in one line, `select!` in several; a deadline is an alarm
+//! that calls; readiness, `join`, locks and shutdown likewise. So time-outs, select and calling off are
+//! written once, here.
+//!
+//! ```text
+//! let waiting = Waiting::new();
+//! waiting.open();
+//! let mut node = Node::new(waiting.waiter(), 0, slot);
+//! line.push_back(&mut node);            // under the lock of the line
+//! // let go of the lock
+//! match waiting.park(Reason::Receive, deadline) { .. }
+//! // unless it was Chosen: remove the node, under the lock
+//! ```
+
+#![expect(
+    unsafe_code,
+    reason = "a waiter is reached by pointers from other frames"
+)]
+
+pub(crate) mod home;
+pub(crate) mod line;
+pub(crate) mod reason;
+pub(crate) mod ticket;
+
+use crate::base::{
+    lock::{Guard, Lock},
+    parker::Parker,
+};
+use home::{Home, Suspend};
+use line::{Line, Node};
+use reason::Reason;
+use std::{
+    fmt,
+    mem::ManuallyDrop,
+    panic::resume_unwind,
+    ptr::{self, NonNull},
+    time::{Duration, Instant},
+};
+use ticket::{Verdict, Waiter};
+
+/// What a green thread unwinds with when its runtime shuts down, and what `join` then returns in `Err`.
+///
+/// No panic hook runs for it, and no lock is poisoned by it.
+///
+/// ```
+/// let runtime = sward::Runtime::builder().workers(1).build()?;
+/// let sleeper = runtime.spawn(sward::thread::park);
+/// drop(runtime);
+/// let payload = sleeper.join().expect_err("it was called off");
+/// assert!(payload.is::<sward::Shutdown>());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shutdown;
+
+/// The deadline came first; nothing was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimedOut;
+
+/// The time: by the clock of whoever runs this green thread, which is virtual in a simulation.
+pub(crate) fn now() -> Instant {
+    // SAFETY: the home of an entered context is valid.
+    home::home().map_or_else(Instant::now, |home| unsafe { home.as_ref() }.now())
+}
+
+/// The moment after `timeout`; `None`, which is never, if the clock cannot count that far.
+pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
+    now().checked_add(timeout)
+}
+
+/// Whoever calls this, about to wait. It must stay where it is from [`open`](Self::open) until
+/// [`park`](Self::park) has returned and its nodes are out of every line.
+pub(crate) struct Waiting {
+    kind: Kind,
+}
+
+enum Kind {
+    Green {
+        waiter: NonNull<Waiter>,
+        home: NonNull<dyn Home>,
+    },
+    Thread(ThreadWaiter),
+}
+
+/// A kernel thread that waits. `repr(C)`: its waiter's address is its own.
+#[repr(C)]
+struct ThreadWaiter {
+    waiter: Waiter,
+    parker: Parker,
+}
+
+/// Wakes a kernel thread.
+///
+/// # Safety
+///
+/// `waiter` is the first field of a [`ThreadWaiter`] whose thread waits for this.
+unsafe fn unpark_thread(waiter: NonNull<Waiter>) {
+    let thread = waiter.cast::<ThreadWaiter>();
+    // The thread may return, and its frame go, as soon as the token is there: `unpark` then only uses
+    // the address of the word, for the kernel.
+    // SAFETY: the thread cannot return before the token is there.
+    unsafe { thread.as_ref() }.parker.unpark();
+}
+
+impl Waiting {
+    /// The running green thread; else, or while that unwinds, its kernel thread.
+    #[inline]
+    pub(crate) fn new() -> Self {
+        let kind = match home::running() {
+            Some((waiter, home)) => Kind::Green { waiter, home },
+            None => Kind::Thread(ThreadWaiter {
+                waiter: Waiter::new(unpark_thread),
+                parker: Parker::new(),
+            }),
+        };
+        Self { kind }
+    }
+
+    /// Who waits, for its nodes. The address holds while this is not moved.
+    #[inline]
+    pub(crate) fn waiter(&self) -> NonNull<Waiter> {
+        match &self.kind {
+            Kind::Green { waiter, .. } => *waiter,
+            Kind::Thread(thread) => NonNull::from(thread).cast(),
+        }
+    }
+
+    /// Opens the ticket: from now on, those who find a node of this waiter may call it.
+    #[inline]
+    pub(crate) fn open(&self) {
+        match &self.kind {
+            // SAFETY: the running green thread's own record.
+            Kind::Green { waiter, .. } => unsafe { waiter.as_ref() }.open(),
+            Kind::Thread(thread) => thread.waiter.open_parked(),
+        }
+    }
+
+    /// Ends the wait before it was parked, if nobody has called. If this returns `false`, somebody has:
+    /// [`park`](Self::park), which will return at once or soon.
+    #[must_use]
+    pub(crate) fn withdraw(&self) -> bool {
+        // SAFETY: `self` is alive, and so is its waiter.
+        unsafe { self.waiter().as_ref() }.withdraw()
+    }
+
+    /// Waits until the ticket is called, or `deadline` calls it.
+    ///
+    /// After [`Verdict::CalledOff`] the caller must take its nodes out and then [`unwind`].
+    pub(crate) fn park(&self, reason: Reason, deadline: Option<Instant>) -> Verdict {
+        match &self.kind {
+            Kind::Green { waiter, home } => {
+                // SAFETY: a green thread's home outlives its run.
+                let home = unsafe { home.as_ref() };
+                let alarm = deadline.map(|it| home.set_alarm(it, *waiter));
+                home.suspend(Suspend::Park, reason);
+                // SAFETY: the running green thread's own record.
+                let verdict = unsafe { waiter.as_ref() }.finish();
+                if let Some(alarm) = alarm {
+                    home.cancel_alarm(alarm);
+                }
+                verdict
+            }
+            Kind::Thread(thread) => thread.park(deadline),
+        }
+    }
+}
+
+impl ThreadWaiter {
+    #[cold]
+    fn park(&self, deadline: Option<Instant>) -> Verdict {
+        // SAFETY: the home of an entered context is valid.
+        let home = home::home().map(|it| unsafe { it.as_ref() });
+        if let Some(home) = home {
+            home.blocking_begins();
+        }
+        if !self.parker.park(deadline) {
+            let waiter = NonNull::from(self).cast();
+            // SAFETY: `self` is alive.
+            match unsafe { Waiter::call(waiter, Verdict::TimedOut) } {
+                // Nobody else will wake this thread, and it need not be woken.
+                Some(call) => {
+                    let _not_owed = ManuallyDrop::new(call);
+                }
+                // Called, or held, at the last moment: the token is on its way.
+                None => _ = self.parker.park(None),
+            }
+        }
+        if let Some(home) = home {
+            home.blocking_ends();
+        }
+        self.waiter.finish()
+    }
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").finish_non_exhaustive()
+    }
+}
+
+/// Unwinds a green thread whose wait was called off, after its nodes are out of every line.
+pub(crate) fn unwind() -> ! {
+    resume_unwind(Box::new(Shutdown))
+}
+
+/// Stands in a line of what `lock` guards, lets go of the lock and waits to be called: the whole of a
+/// wait in one line.
+///
+/// # Errors
+///
+/// [`TimedOut`] if `deadline` came first. Then, and when it unwinds because the wait was called off, it
+/// stands in the line no more and nothing was given to it.
+pub(crate) fn wait_in_line<T>(
+    lock: &Lock<T>,
+    mut guard: Guard<'_, T>,
+    line: impl Fn(&mut T) -> &mut Line,
+    slot: *mut (),
+    reason: Reason,
+    deadline: Option<Instant>,
+) -> Result<(), TimedOut> {
+    let waiting = Waiting::new();
+    waiting.open();
+    let mut node = Node::new(waiting.waiter(), 0, slot);
+    let node = NonNull::from(&mut node);
+    // SAFETY: the node is fresh and its ticket open; it stays in this frame until it was called or is
+    // removed below.
+    unsafe { line(&mut guard).push_back(node) };
+    drop(guard);
+    let verdict = waiting.park(reason, deadline);
+    if let Verdict::Chosen(_) = verdict {
+        return Ok(());
+    }
+    let mut guard = lock.lock();
+    // SAFETY: the node stands in this line.
+    unsafe { line(&mut guard).remove(node) };
+    drop(guard);
+    match verdict {
+        Verdict::TimedOut => Err(TimedOut),
+        // No line of this kind holds those who stand in it.
+        Verdict::CalledOff | Verdict::Retry | Verdict::Chosen(_) => unwind(),
+    }
+}
+
+/// No value for those who look into a node's slot.
+pub(crate) const NO_SLOT: *mut () = ptr::null_mut();
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{NO_SLOT, TimedOut, line::Line, reason::Reason, wait_in_line};
+    use crate::base::lock::Lock;
+    use std::{
+        thread,
+        time::{Duration, Instant},
+    };
+
+    #[test]
+    fn a_kernel_thread_waits_until_it_is_called() {
+        let line = Lock::new(Line::new());
+        thread::scope(|scope| {
+            let waiter = scope
+                .spawn(|| wait_in_line(&line, line.lock(), |it| it, NO_SLOT, Reason::Park, None));
+            loop {
+                if let Some(called) = line.lock().call_first() {
+                    called.call.wake();
+                    break;
+                }
+                thread::yield_now();
+            }
+            assert_eq!(waiter.join().ok(), Some(Ok(())));
+        });
+        assert!(line.lock().is_empty());
+    }
+
+    #[test]
+    fn a_deadline_takes_the_waiter_out_of_its_line() {
+        let line = Lock::new(Line::new());
+        let deadline = Some(Instant::now() + Duration::from_millis(2));
+        let late = wait_in_line(&line, line.lock(), |it| it, NO_SLOT, Reason::Park, deadline);
+        assert_eq!(late, Err(TimedOut));
+        assert!(Some(Instant::now()) >= deadline);
+        assert!(line.lock().is_empty());
+    }
+
+    /// Whoever is called was in time, and whoever was in time is called: nothing is lost between.
+    #[test]
+    fn calls_and_deadlines_are_conserved() {
+        let line = Lock::new(Line::new());
+        let (mut in_time, mut called) = (0, 0);
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                (0..2_000)
+                    .filter(|it| {
+                        let deadline = Some(Instant::now() + Duration::from_micros(it % 60));
+                        wait_in_line(&line, line.lock(), |it| it, NO_SLOT, Reason::Park, deadline)
+                            .is_ok()
+                    })
+                    .count()
+            });
+            while !waiter.is_finished() {
+                let first = line.lock().call_first();
+                called += usize::from(first.is_some());
+                drop(first);
+                thread::yield_now();
+            }
+            in_time = waiter.join().expect("the waiter");
+        });
+        assert_eq!(in_time, called);
+    }
+}

@@ -1,0 +1,129 @@
+//! What every kind of test needs: homes to run on, seeds, a watchdog.
+
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test binary uses a part"
+)]
+
+use std::{env, fmt, panic, process::abort, sync::mpsc, thread, time::Duration};
+
+/// Where a test's threads run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// Plain kernel threads, no runtime at all.
+    Threads,
+}
+
+/// A thread of a test, green or not.
+pub enum Handle<T> {
+    Thread(thread::JoinHandle<T>),
+}
+
+impl<T> fmt::Debug for Handle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handle")
+    }
+}
+
+impl<T> Handle<T> {
+    /// What the thread returned, or its panic.
+    pub fn join(self) -> thread::Result<T> {
+        match self {
+            Self::Thread(thread) => thread.join(),
+        }
+    }
+}
+
+impl Home {
+    const ALL: [Self; 1] = [Self::Threads];
+
+    /// A thread of this home.
+    pub fn spawn<T: Send + 'static>(self, f: impl FnOnce() -> T + Send + 'static) -> Handle<T> {
+        match self {
+            Self::Threads => Handle::Thread(thread::spawn(f)),
+        }
+    }
+
+    /// Lets others run.
+    pub fn yield_now(self) {
+        match self {
+            Self::Threads => thread::yield_now(),
+        }
+    }
+}
+
+/// Runs a test on plain kernel threads, and in runtimes of one worker and of several; each within a
+/// minute, else it ends the process: a hang is never silent.
+pub fn on_every_home(test: impl Fn(Home) + Clone + Send + 'static) {
+    for home in Home::ALL {
+        let test = test.clone();
+        watched(
+            &format!("{home:?}"),
+            Duration::from_secs(60),
+            move || match home {
+                Home::Threads => test(home),
+            },
+        );
+    }
+}
+
+/// Runs `f` on a thread of its own; ends the process if it takes longer than `limit`.
+pub fn watched<T: Send + 'static>(
+    what: &str,
+    limit: Duration,
+    f: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let (done, wait) = mpsc::channel();
+    let name = thread::current().name().unwrap_or("test").to_owned();
+    let worker = thread::Builder::new()
+        .name(format!("{name} ({what})"))
+        .spawn(move || {
+            let result = f();
+            drop(done.send(()));
+            result
+        })
+        .expect("a thread for the test");
+    if wait.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
+        eprintln!("{name} ({what}): no end after {limit:?}");
+        abort();
+    }
+    worker.join().unwrap_or_else(|payload| {
+        eprintln!("failed: {name} ({what})");
+        panic::resume_unwind(payload)
+    })
+}
+
+/// The seeds of a stress test: `SWARD_SEEDS=1..50` for more than the usual few.
+pub fn seeds() -> impl Iterator<Item = u64> {
+    let (from, to) = env::var("SWARD_SEEDS")
+        .ok()
+        .and_then(|it| {
+            let (from, to) = it.split_once("..")?;
+            Some((from.parse().ok()?, to.trim_start_matches('=').parse().ok()?))
+        })
+        .unwrap_or((1, 8));
+    from..=to
+}
+
+/// A small seeded generator for plans (xorshift64*).
+#[derive(Debug)]
+pub struct Rng(u64);
+
+impl Rng {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        usize::try_from((self.next() >> 11) % bound as u64).expect("below a usize")
+    }
+}
