@@ -93,12 +93,11 @@ impl Slab {
                 continue;
             };
             let chunk = &mut self.chunks[number];
-            match chunk.take() {
-                Some(block) => out.push(block),
-                None => {
-                    chunk.is_open = false;
-                    self.open.pop();
-                }
+            if let Some(block) = chunk.take() {
+                out.push(block);
+            } else {
+                chunk.is_open = false;
+                self.open.pop();
             }
         }
         // A cache pops from the end: the lowest address first.
@@ -324,4 +323,140 @@ pub(crate) fn trim() -> usize {
     let Slab { chunks, open, .. } = &mut *slab;
     open.retain(|number| chunks[*number].is_open);
     bytes
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{
+        BLOCK_BYTES, BlockCache, USABLE, allocate_global, for_each_block, free_global, trim,
+    };
+    use crate::base::{
+        in_child,
+        primitives::global::{AtomicUsize, Ordering::Relaxed},
+        rng::Rng,
+    };
+    use std::{collections::HashSet, ptr::NonNull, sync::Barrier, thread};
+
+    /// The word by which these tests tell whether a block lives, and whose it is.
+    fn word(block: NonNull<u8>) -> &'static AtomicUsize {
+        // SAFETY: aligned, within the block, used by these tests as an atomic only; it stays mapped
+        // while the block is out or an iteration goes on, which is when the tests look.
+        unsafe { block.cast().as_ref() }
+    }
+
+    #[test]
+    fn blocks_are_zeroed_aligned_and_apart() {
+        in_child::succeeds("base::slab::tests::child_takes_many_blocks");
+    }
+
+    #[test]
+    #[ignore = "run by another test"]
+    fn child_takes_many_blocks() {
+        let mut cache = BlockCache::new();
+        let mut blocks: Vec<_> = (0..3 * USABLE)
+            .map(|_| cache.allocate().expect("memory"))
+            .collect();
+        blocks.push(allocate_global().expect("memory"));
+        for block in &blocks {
+            assert_eq!(word(*block).swap(1, Relaxed), 0);
+            assert_eq!(block.addr().get() % 64, 0);
+        }
+        let mut addresses: Vec<_> = blocks.iter().map(|it| it.addr().get()).collect();
+        addresses.sort_unstable();
+        assert!(addresses.windows(2).all(|it| it[1] - it[0] >= BLOCK_BYTES));
+
+        let mut visited = HashSet::new();
+        for_each_block(|it| assert!(visited.insert(it)));
+        assert!(blocks.iter().all(|it| visited.contains(it)));
+        for block in blocks {
+            word(block).store(0, Relaxed);
+            // SAFETY: allocated above.
+            unsafe { cache.free(block) };
+        }
+    }
+
+    #[test]
+    fn the_block_freed_last_comes_first() {
+        let mut cache = BlockCache::new();
+        let (one, two) = (
+            cache.allocate().expect("memory"),
+            cache.allocate().expect("memory"),
+        );
+        // SAFETY: just allocated.
+        unsafe { cache.free(one) };
+        // SAFETY: just allocated.
+        unsafe { cache.free(two) };
+        assert_eq!(cache.allocate().expect("memory"), two);
+        assert_eq!(cache.allocate().expect("memory"), one);
+        // SAFETY: just allocated.
+        unsafe { free_global(one) };
+        // SAFETY: just allocated.
+        unsafe { free_global(two) };
+    }
+
+    #[test]
+    fn nothing_goes_while_somebody_iterates() {
+        let block = allocate_global().expect("memory");
+        for_each_block(|_| assert_eq!(trim(), 0));
+        // SAFETY: just allocated.
+        unsafe { free_global(block) };
+    }
+
+    #[test]
+    fn blocks_move_between_threads_while_others_look() {
+        in_child::succeeds("base::slab::tests::child_moves_blocks");
+    }
+
+    /// Threads allocate, pass blocks on, free and trim, while one counts those that live. A block that
+    /// two had at once, or that lost its mark, fails.
+    #[test]
+    #[ignore = "run by another test"]
+    fn child_moves_blocks() {
+        const THREADS: usize = 4;
+        for seed in 1..=5 {
+            let start = Barrier::new(THREADS + 1);
+            let left = AtomicUsize::new(THREADS);
+            thread::scope(|scope| {
+                for number in 1..=THREADS {
+                    let (start, left) = (&start, &left);
+                    scope.spawn(move || {
+                        let rng = Rng::new(seed * 100 + number as u64);
+                        let mut cache = BlockCache::new();
+                        let mut mine = Vec::new();
+                        start.wait();
+                        for _ in 0..20_000 {
+                            if mine.len() < 500 && rng.below(2) == 0 {
+                                let block = cache.allocate().expect("memory");
+                                assert_eq!(word(block).swap(number, Relaxed), 0, "seed {seed}");
+                                mine.push(block);
+                            } else if !mine.is_empty() {
+                                let block: NonNull<u8> = mine.swap_remove(rng.below(mine.len()));
+                                assert_eq!(word(block).swap(0, Relaxed), number, "seed {seed}");
+                                if rng.below(8) == 0 {
+                                    // SAFETY: ours.
+                                    unsafe { free_global(block) };
+                                } else {
+                                    // SAFETY: ours.
+                                    unsafe { cache.free(block) };
+                                }
+                            }
+                            if rng.below(2000) == 0 {
+                                trim();
+                            }
+                        }
+                        for block in mine {
+                            assert_eq!(word(block).swap(0, Relaxed), number, "seed {seed}");
+                            // SAFETY: ours.
+                            unsafe { cache.free(block) };
+                        }
+                        left.fetch_sub(1, Relaxed);
+                    });
+                }
+                start.wait();
+                while left.load(Relaxed) > 0 {
+                    for_each_block(|it| assert!(word(it).load(Relaxed) <= THREADS, "seed {seed}"));
+                }
+            });
+        }
+    }
 }

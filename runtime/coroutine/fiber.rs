@@ -386,9 +386,9 @@ mod tests {
         unsafe fn count(job: *mut ()) {
             let job = job.cast::<Job>();
             // SAFETY: each test passes a live `Job` and does not look at it while the fiber runs.
-            let (fiber, steps) = unsafe { ((*job).fiber, (*job).steps) };
-            let fiber = fiber.expect("a fiber");
-            for step in 0..steps {
+            let fiber = unsafe { (*job).fiber }.expect("a fiber");
+            // SAFETY: as above.
+            for step in 0..unsafe { (*job).steps } {
                 // SAFETY: we run on it.
                 let input = unsafe { fiber.suspend(step) };
                 // SAFETY: as above.

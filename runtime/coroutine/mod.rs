@@ -16,3 +16,6 @@
 pub(crate) mod fiber;
 pub(crate) mod overflow;
 pub(crate) mod stack;
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -184,6 +184,20 @@ pub(crate) struct Guarded {
     pub(crate) index: usize,
 }
 
+/// How many stacks of a class there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) promised: usize,
+    /// May be taken or are out.
+    pub(crate) ready: usize,
+    /// In use, or in a processor's pool.
+    pub(crate) out: usize,
+    /// Idle in the slab, pages in place.
+    pub(crate) warm: usize,
+    /// Idle in the slab, pages given back.
+    pub(crate) cold: usize,
+}
+
 /// Which idle stacks [`trim`] gives back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trim {
@@ -313,6 +327,23 @@ impl StackClass {
             chunk.out -= 1;
             chunk.stirred = true;
             slab.warm.push(id);
+        }
+    }
+
+    /// How many stacks there are.
+    pub(crate) fn counts(&self) -> Counts {
+        let slab = self.slab();
+        Counts {
+            promised: slab.promised,
+            ready: slab.ready,
+            out: slab
+                .chunks
+                .iter()
+                .filter(|it| it.base != 0)
+                .map(|it| it.out as usize)
+                .sum(),
+            warm: slab.warm.len(),
+            cold: slab.cold.len(),
         }
     }
 
@@ -616,7 +647,7 @@ impl Drop for Unmap {
 
 /// Not zero when a test wants to see what happens where the kernel does not know about guards.
 #[cfg(test)]
-static OLD_KERNEL: AtomicUsize = AtomicUsize::new(0);
+pub(super) static OLD_KERNEL: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes the page at `start` fault, for good, without a mapping of its own.
 fn guard(start: NonNull<u8>) -> io::Result<()> {
