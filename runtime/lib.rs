@@ -7,6 +7,7 @@
 )]
 
 mod base;
+mod coroutine;
 mod wait;
 
 pub use wait::Shutdown;

@@ -28,6 +28,16 @@ pub(crate) use loom::{
     },
 };
 
+/// The system's own, in a model too: for statics and mapped memory, which no model can make anew.
+///
+/// A section under such a lock must contain nothing of a model.
+pub(crate) mod global {
+    pub(crate) use std::sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicPtr, AtomicUsize, Ordering},
+    };
+}
+
 #[cfg(not(loom))]
 mod system {
     use super::AtomicU32;
