@@ -7,3 +7,8 @@
 )]
 
 mod base;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the scheduler and net come next")
+)]
+mod driver;
