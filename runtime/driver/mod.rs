@@ -18,6 +18,6 @@
 
 pub(crate) mod alarms;
 pub(crate) mod clock;
-//POLLER
+pub(crate) mod poller;
 mod slab;
 mod sleep;
