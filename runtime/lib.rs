@@ -11,3 +11,8 @@ mod coroutine;
 mod wait;
 
 pub use wait::Shutdown;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the scheduler and net come next")
+)]
+mod driver;
