@@ -8,11 +8,8 @@
 
 mod base;
 mod coroutine;
+mod driver;
+mod task;
 mod wait;
 
 pub use wait::Shutdown;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the scheduler and net come next")
-)]
-mod driver;
