@@ -8,7 +8,7 @@
 
 mod base;
 #[cfg_attr(
-    not(test),
+    any(not(test), loom),
     expect(dead_code, reason = "the scheduler and net come next")
 )]
 mod driver;
