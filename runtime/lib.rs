@@ -8,6 +8,10 @@
 
 mod base;
 mod coroutine;
+#[cfg_attr(
+    any(not(test), loom),
+    expect(dead_code, reason = "the scheduler and net come next")
+)]
 mod driver;
 mod task;
 mod wait;

@@ -18,6 +18,8 @@
 
 pub(crate) mod alarms;
 pub(crate) mod clock;
+pub(crate) mod ordered;
 pub(crate) mod poller;
 mod slab;
 mod sleep;
+mod timer;
