@@ -4,14 +4,16 @@
 
 use super::{
     fiber::{FINISHED, Fiber, FiberPool},
+    guard::OLD_KERNEL,
     overflow::{AlternateStack, install},
-    stack::{DEFAULT_BYTES, MAX_BYTES, MIN_BYTES, OLD_KERNEL, StackClass, Trim, guarded_by, trim},
+    range::guarded_by,
+    stack::{DEFAULT_BYTES, MAX_BYTES, MIN_BYTES, StackClass, Trim, trim},
 };
 use crate::base::{in_child, memory, primitives::global::Ordering::Relaxed, rng::Rng};
 use std::{
     ffi::c_int,
     fmt::{self, Write},
-    fs, hint, io, ptr, thread,
+    fs, hint, io, iter, ptr, thread,
     time::Instant,
 };
 
@@ -183,13 +185,13 @@ fn whoever_has_a_promise_gets_a_stack() {
                     let mut fibers = Vec::new();
                     for _ in 0..5_000 {
                         if fibers.len() < 300 && rng.below(9) < 5 {
-                            class.reserve(1).expect("memory");
+                            pool.reserve(class).expect("memory");
                             let (fiber, value) = start(class, &mut pool);
                             assert_eq!(value, 1, "seed {seed}");
                             fibers.push(fiber);
                         } else if !fibers.is_empty() {
                             finish(fibers.swap_remove(rng.below(fibers.len())), &mut pool);
-                            class.release(1);
+                            pool.release(class);
                         }
                         match rng.below(1000) {
                             0 => pool.flush(),
@@ -200,7 +202,7 @@ fn whoever_has_a_promise_gets_a_stack() {
                     }
                     for fiber in fibers {
                         finish(fiber, &mut pool);
-                        class.release(1);
+                        pool.release(class);
                     }
                 });
             }
@@ -251,6 +253,25 @@ fn an_overflow_names_the_task_and_the_setting() {
 #[ignore = "run by another test"]
 fn child_overflows() {
     run_guarded(48 * 1024, sink);
+}
+
+#[test]
+fn one_frame_that_is_bigger_than_its_stack_is_an_overflow() {
+    let said = in_child::dies("coroutine::tests::child_has_a_huge_frame", libc::SIGABRT);
+    assert!(
+        said.contains("'deep' (id 7) has overflowed its stack of 16 KiB"),
+        "{said}"
+    );
+}
+
+#[test]
+#[ignore = "run by another test"]
+fn child_has_a_huge_frame() {
+    #[expect(clippy::large_stack_arrays, reason = "it is too big")]
+    unsafe fn huge(_: *mut ()) {
+        hint::black_box([1_u8; 600 * 1024]);
+    }
+    run_guarded(16 * 1024, huge);
 }
 
 #[test]
@@ -384,7 +405,7 @@ fn child_makes_a_hundred_thousand() {
     class.release(COUNT);
     // Nothing has rested yet.
     assert_eq!(trim(Trim::Rested), 0);
-    let gone = trim(Trim::Rested);
+    let gone: usize = iter::from_fn(|| Some(trim(Trim::Rested)).filter(|it| *it > 0)).sum();
     assert!(gone >= (COUNT - 1000) * class.stride(), "{gone} bytes");
     let left = (status("VmRSS") + status("VmPTE")).saturating_sub(resident + tables);
     assert!(left < (8 << 20), "{left} bytes stay");
