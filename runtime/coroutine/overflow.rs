@@ -20,7 +20,7 @@
 
 use super::{
     fiber::task_on,
-    stack::{Guarded, guarded_by},
+    range::{Guarded, guarded_by},
 };
 use crate::base::{fatal::LastWords, memory};
 use std::{
