@@ -14,7 +14,7 @@ use std::{
     ffi::c_int,
     fmt::{self, Write},
     fs, hint, io, iter, ptr, thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Suspends once, then ends. The input is the fiber itself.
@@ -519,6 +519,55 @@ fn child_runs_out_of_mappings() {
     trim(Trim::All);
     assert!(mappings() < before + 1000, "{}", mappings());
     class.reserve(1000).expect("memory");
+}
+
+/// Figures, not claims: `cargo test --release --lib million_costs -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn million_costs() {
+    const COUNT: usize = 1_000_000;
+    let class = class(DEFAULT_BYTES);
+    let mut pool = FiberPool::new(class, pause).expect("memory");
+    let mut fibers = Vec::with_capacity(COUNT);
+    let mut words = crate::base::fatal::LastWords::new();
+    let (before, maps, begin) = (
+        status("VmRSS") + status("VmPTE"),
+        mappings(),
+        Instant::now(),
+    );
+    for _ in 0..COUNT {
+        pool.reserve(class).expect("memory");
+        fibers.push(start(class, &mut pool).0);
+    }
+    let spent = begin.elapsed();
+    let bytes = (status("VmRSS") + status("VmPTE") - before) / COUNT;
+    let maps = mappings() - maps;
+    let _ = writeln!(
+        words,
+        "a million: {spent:?}, {bytes} bytes each, {maps} mappings more"
+    );
+    let begin = Instant::now();
+    for fiber in fibers {
+        finish(fiber, &mut pool);
+        pool.release(class);
+    }
+    let _ = writeln!(words, "ended: {:?}", begin.elapsed());
+    let begin = Instant::now();
+    trim(Trim::Rested);
+    let _ = writeln!(words, "first trim: {:?}", begin.elapsed());
+    let mut calls = 0;
+    let mut worst = Duration::ZERO;
+    loop {
+        let begin = Instant::now();
+        let gone = trim(Trim::Rested);
+        worst = worst.max(begin.elapsed());
+        if gone == 0 {
+            break;
+        }
+        calls += 1;
+    }
+    let left = (status("VmRSS") + status("VmPTE")).saturating_sub(before);
+    let _ = writeln!(words, "{calls} trims, {worst:?} at most, {left} bytes left");
 }
 
 /// Figures, not claims: `cargo test --release --lib switch_costs -- --ignored --nocapture`.
