@@ -175,7 +175,31 @@ fn a_fiber_goes_on_upon_any_thread() {
 /// would abort.
 #[test]
 fn whoever_has_a_promise_gets_a_stack() {
-    let class = class(40 * 1024);
+    in_child::succeeds("coroutine::tests::child_binds_small_stacks");
+    in_child::succeeds("coroutine::tests::child_binds_stacks_without_one_to_spare");
+}
+
+#[test]
+#[ignore = "run by another test"]
+fn child_binds_small_stacks() {
+    bind_at_random(class(40 * 1024), 300, Promises::Pool);
+}
+
+/// Each chunk is one stack, so there are exactly as many as promised.
+#[test]
+#[ignore = "run by another test"]
+fn child_binds_stacks_without_one_to_spare() {
+    bind_at_random(class(96 << 20), 10, Promises::Class);
+}
+
+/// Who makes the promises of [`bind_at_random`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Promises {
+    Pool,
+    Class,
+}
+
+fn bind_at_random(class: &'static StackClass, most: usize, promises: Promises) {
     for seed in 1..=5 {
         thread::scope(|scope| {
             for number in 0..4 {
@@ -183,17 +207,24 @@ fn whoever_has_a_promise_gets_a_stack() {
                     let rng = Rng::new(seed * 100 + number);
                     let mut pool = FiberPool::new(class, pause).expect("memory");
                     let mut fibers = Vec::new();
-                    for _ in 0..5_000 {
-                        if fibers.len() < 300 && rng.below(9) < 5 {
-                            pool.reserve(class).expect("memory");
+                    for _ in 0..3_000 {
+                        if fibers.len() < most && rng.below(9) < 5 {
+                            let promised = match promises {
+                                Promises::Pool => pool.reserve(class),
+                                Promises::Class => class.reserve(1),
+                            };
+                            promised.expect("memory");
                             let (fiber, value) = start(class, &mut pool);
                             assert_eq!(value, 1, "seed {seed}");
                             fibers.push(fiber);
                         } else if !fibers.is_empty() {
                             finish(fibers.swap_remove(rng.below(fibers.len())), &mut pool);
-                            pool.release(class);
+                            match promises {
+                                Promises::Pool => pool.release(class),
+                                Promises::Class => class.release(1),
+                            }
                         }
-                        match rng.below(1000) {
+                        match rng.below(500) {
                             0 => pool.flush(),
                             1 => drop(trim(Trim::Rested)),
                             2 => drop(trim(Trim::All)),
@@ -202,7 +233,7 @@ fn whoever_has_a_promise_gets_a_stack() {
                     }
                     for fiber in fibers {
                         finish(fiber, &mut pool);
-                        pool.release(class);
+                        class.release(1);
                     }
                 });
             }
