@@ -53,6 +53,9 @@ unsafe impl Send for Action {}
 
 /// Installs the handler, once for the process; later calls do nothing.
 ///
+/// It only helps on threads with an [`AlternateStack`]: without one the kernel finds no room for the
+/// handler on the full stack, and kills the process without a word.
+///
 /// # Errors
 ///
 /// What `sigaction` says.

@@ -35,6 +35,7 @@ unsafe impl Sync for Range {}
 
 /// All ranges that ever were. Pushed to, never popped.
 static RANGES: AtomicPtr<Range> = AtomicPtr::new(ptr::null_mut());
+
 /// A stack found by an address in its guard.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Guarded {

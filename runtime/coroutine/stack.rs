@@ -55,6 +55,7 @@ const TRIM_BATCH: usize = 64;
 /// some milliseconds' work.
 const TRIM_CHUNKS: usize = 64;
 const TRIM_STACKS: usize = 4096;
+
 /// Stacks of one size.
 pub(crate) struct StackClass {
     bytes: usize,

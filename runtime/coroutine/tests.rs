@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "fibers are raw")]
 
+mod figures;
+
 use super::{
     fiber::{FINISHED, Fiber, FiberPool},
     guard::OLD_KERNEL,
@@ -14,7 +16,6 @@ use std::{
     ffi::c_int,
     fmt::{self, Write},
     fs, hint, io, iter, ptr, thread,
-    time::Instant,
 };
 
 /// Suspends once, then ends. The input is the fiber itself.
@@ -175,7 +176,31 @@ fn a_fiber_goes_on_upon_any_thread() {
 /// would abort.
 #[test]
 fn whoever_has_a_promise_gets_a_stack() {
-    let class = class(40 * 1024);
+    in_child::succeeds("coroutine::tests::child_binds_small_stacks");
+    in_child::succeeds("coroutine::tests::child_binds_stacks_without_one_to_spare");
+}
+
+#[test]
+#[ignore = "run by another test"]
+fn child_binds_small_stacks() {
+    bind_at_random(class(40 * 1024), 300, Promises::Pool);
+}
+
+/// Each chunk is one stack, so there are exactly as many as promised.
+#[test]
+#[ignore = "run by another test"]
+fn child_binds_stacks_without_one_to_spare() {
+    bind_at_random(class(96 << 20), 10, Promises::Class);
+}
+
+/// Who makes the promises of [`bind_at_random`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Promises {
+    Pool,
+    Class,
+}
+
+fn bind_at_random(class: &'static StackClass, most: usize, promises: Promises) {
     for seed in 1..=5 {
         thread::scope(|scope| {
             for number in 0..4 {
@@ -183,17 +208,24 @@ fn whoever_has_a_promise_gets_a_stack() {
                     let rng = Rng::new(seed * 100 + number);
                     let mut pool = FiberPool::new(class, pause).expect("memory");
                     let mut fibers = Vec::new();
-                    for _ in 0..5_000 {
-                        if fibers.len() < 300 && rng.below(9) < 5 {
-                            pool.reserve(class).expect("memory");
+                    for _ in 0..3_000 {
+                        if fibers.len() < most && rng.below(9) < 5 {
+                            let promised = match promises {
+                                Promises::Pool => pool.reserve(class),
+                                Promises::Class => class.reserve(1),
+                            };
+                            promised.expect("memory");
                             let (fiber, value) = start(class, &mut pool);
                             assert_eq!(value, 1, "seed {seed}");
                             fibers.push(fiber);
                         } else if !fibers.is_empty() {
                             finish(fibers.swap_remove(rng.below(fibers.len())), &mut pool);
-                            pool.release(class);
+                            match promises {
+                                Promises::Pool => pool.release(class),
+                                Promises::Class => class.release(1),
+                            }
                         }
-                        match rng.below(1000) {
+                        match rng.below(500) {
                             0 => pool.flush(),
                             1 => drop(trim(Trim::Rested)),
                             2 => drop(trim(Trim::All)),
@@ -202,7 +234,7 @@ fn whoever_has_a_promise_gets_a_stack() {
                     }
                     for fiber in fibers {
                         finish(fiber, &mut pool);
-                        pool.release(class);
+                        class.release(1);
                     }
                 });
             }
@@ -519,70 +551,4 @@ fn child_runs_out_of_mappings() {
     trim(Trim::All);
     assert!(mappings() < before + 1000, "{}", mappings());
     class.reserve(1000).expect("memory");
-}
-
-/// Figures, not claims: `cargo test --release --lib switch_costs -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-#[expect(clippy::cast_precision_loss, reason = "small numbers")]
-fn switch_costs() {
-    unsafe fn spin(input: *mut ()) {
-        // SAFETY: the input is the fiber.
-        let fiber = unsafe { *input.cast::<Fiber>() };
-        loop {
-            // SAFETY: we run on it.
-            unsafe { fiber.suspend(1) };
-        }
-    }
-    unsafe fn nothing(_: *mut ()) {}
-
-    let class = class(DEFAULT_BYTES);
-    let mut figures = String::new();
-    let mut pool = FiberPool::new(class, spin).expect("memory");
-    for count in [1, 16, 1000, 10_000] {
-        class.reserve(count).expect("memory");
-        let fibers: Vec<_> = (0..count).map(|_| start(class, &mut pool).0).collect();
-        let rounds = 20_000_000 / count;
-        let begin = Instant::now();
-        for _ in 0..rounds {
-            for fiber in &fibers {
-                // SAFETY: bound, nobody else resumes it.
-                hint::black_box(unsafe { fiber.resume(ptr::null_mut()) });
-            }
-        }
-        let each = begin.elapsed().as_secs_f64() * 1e9 / (rounds * count) as f64;
-        let _ = writeln!(
-            figures,
-            "{count} fibers: {each:.2} ns per resume and suspend"
-        );
-    }
-
-    let mut pool = FiberPool::new(class, nothing).expect("memory");
-    class.reserve(1).expect("memory");
-    let begin = Instant::now();
-    for _ in 0..10_000_000 {
-        // SAFETY: promised above.
-        let fiber = unsafe { Fiber::bind(class, &mut pool) };
-        // SAFETY: bound.
-        unsafe { fiber.resume(ptr::null_mut()) };
-        // SAFETY: finished.
-        unsafe { pool.put(fiber) };
-    }
-    let each = begin.elapsed().as_secs_f64() * 1e9 / 1e7;
-    let _ = writeln!(figures, "bind, run, put: {each:.2} ns");
-
-    let begin = Instant::now();
-    let mut pool = FiberPool::new(class, pause).expect("memory");
-    for _ in 0..100_000 {
-        class.reserve(1).expect("memory");
-        start(class, &mut pool);
-    }
-    let each = begin.elapsed().as_secs_f64() * 1e9 / 1e5;
-    let _ = writeln!(
-        figures,
-        "reserve, bind, start on a fresh stack: {each:.0} ns"
-    );
-
-    let mut out = crate::base::fatal::LastWords::new();
-    let _ = out.write_str(&figures);
 }
