@@ -3,7 +3,9 @@
 #![expect(unsafe_code, reason = "futexes are system calls")]
 
 #[cfg(not(loom))]
-pub(crate) use self::system::{futex_wait, futex_wake};
+pub(crate) use self::system::{
+    futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier, yield_thread,
+};
 #[cfg(not(loom))]
 pub(crate) use std::{
     hint::spin_loop,
@@ -16,7 +18,9 @@ pub(crate) use std::{
 };
 
 #[cfg(loom)]
-pub(crate) use self::model::{futex_wait, futex_wake};
+pub(crate) use self::model::{
+    futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier, yield_thread,
+};
 #[cfg(loom)]
 pub(crate) use loom::{
     hint::spin_loop,
@@ -62,6 +66,37 @@ mod system {
         }
     }
 
+    /// The cheap side of a pair of barriers: orders for the compiler what [`heavy_barrier`] orders for
+    /// the processor.
+    #[inline]
+    pub(crate) fn light_barrier() {
+        std::sync::atomic::compiler_fence(super::Ordering::SeqCst);
+    }
+
+    /// The dear side: every thread of the process passes a full barrier between two of its
+    /// instructions, if `membarrier`; else this thread alone does, and the others need their own.
+    pub(crate) fn heavy_barrier(membarrier: bool) {
+        if membarrier {
+            // SAFETY: the command takes no pointers.
+            unsafe { libc::syscall(libc::SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) };
+        }
+        super::fence(super::Ordering::SeqCst);
+    }
+
+    const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
+    const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
+
+    /// Tells the kernel that [`heavy_barrier`] will be used; `false` if it does not have it.
+    pub(crate) fn register_heavy_barrier() -> bool {
+        // SAFETY: the command takes no pointers.
+        unsafe { libc::syscall(libc::SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 }
+    }
+
+    /// Gives the processor away, for a wait of a few instructions.
+    pub(crate) fn yield_thread() {
+        std::thread::yield_now();
+    }
+
     /// Wakes up to `count` of those who sleep on `word`.
     pub(crate) fn futex_wake(word: &AtomicU32, count: i32) {
         // SAFETY: waking only uses the address of `word`.
@@ -94,6 +129,23 @@ mod model {
         while word.load(Ordering::Relaxed) == expected {
             loom::thread::yield_now();
         }
+    }
+
+    /// As strong as the heavy one: a model cannot make others pass a barrier.
+    pub(crate) fn light_barrier() {
+        super::fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn heavy_barrier(_membarrier: bool) {
+        super::fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn register_heavy_barrier() -> bool {
+        true
+    }
+
+    pub(crate) fn yield_thread() {
+        loom::thread::yield_now();
     }
 
     /// Nothing: those who wait look again by themselves.
