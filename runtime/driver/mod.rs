@@ -21,3 +21,5 @@ pub(crate) mod clock;
 pub(crate) mod poller;
 mod slab;
 mod sleep;
+
+pub(crate) use slab::Key;

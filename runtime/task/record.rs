@@ -33,7 +33,10 @@
 //! - `[result]` the result and all the thread did, to whoever joins it.
 //! - `[freed]` the last use of each share, to whoever frees the block.
 
-#![expect(unsafe_code, reason = "a record lies in a block of the slab, and holds any closure")]
+#![expect(
+    unsafe_code,
+    reason = "a record lies in a block of the slab, and holds any closure"
+)]
 
 use crate::{
     base::{
@@ -246,7 +249,12 @@ impl Task {
             place: AtomicPtr::new(ptr::from_ref(options.spawned_at).cast_mut()),
         };
         // SAFETY: the block is large and aligned enough, and ours alone but for `shares`.
-        let (to_waiter, to_body) = unsafe { (&raw mut (*task.as_ptr()).waiter, &raw mut (*task.as_ptr()).body) };
+        let (to_waiter, to_body) = unsafe {
+            (
+                &raw mut (*task.as_ptr()).waiter,
+                &raw mut (*task.as_ptr()).body,
+            )
+        };
         // SAFETY: as above.
         unsafe { to_waiter.write(Waiter::new(wake)) };
         // SAFETY: as above.
@@ -324,7 +332,11 @@ impl Task {
     #[inline]
     pub(crate) fn set_fiber(&self, fiber: Option<Fiber>) {
         self.body.fiber.set(fiber);
-        let stage = if fiber.is_some() { Stage::Started } else { Stage::Finished };
+        let stage = if fiber.is_some() {
+            Stage::Started
+        } else {
+            Stage::Finished
+        };
         self.body.stage.store(stage as u8, Relaxed);
     }
 
@@ -347,7 +359,11 @@ impl Task {
         // SAFETY: the caller runs it, once.
         unsafe { (self.body.code.run)(self) };
         // Release [result].
-        match self.body.join.compare_exchange(RUNNING, DONE, AcqRel, Acquire) {
+        match self
+            .body
+            .join
+            .compare_exchange(RUNNING, DONE, AcqRel, Acquire)
+        {
             Ok(_) => {}
             Err(DETACHED) => {
                 // SAFETY: the handle is gone; the result is ours, on our own stack.
@@ -382,7 +398,12 @@ impl Task {
         waiting.open();
         let joiner = waiting.waiter().as_ptr().expose_provenance();
         // Release: the open ticket, to the thread that ends. Acquire [result].
-        if self.body.join.compare_exchange(RUNNING, joiner, AcqRel, Acquire).is_err() {
+        if self
+            .body
+            .join
+            .compare_exchange(RUNNING, joiner, AcqRel, Acquire)
+            .is_err()
+        {
             // Nobody knows of our ticket, but a home that shuts down.
             if waiting.withdraw() {
                 return;
@@ -392,7 +413,12 @@ impl Task {
             return;
         }
         // Called off. Acquire [result]: what the end has written.
-        if self.body.join.compare_exchange(joiner, RUNNING, AcqRel, Acquire).is_err() {
+        if self
+            .body
+            .join
+            .compare_exchange(joiner, RUNNING, AcqRel, Acquire)
+            .is_err()
+        {
             // It is between two instructions of its end, which looks at our ticket.
             while self.body.join.load(Acquire) == ENDING {
                 thread::yield_now();
@@ -414,7 +440,12 @@ impl Task {
     /// Only by the handle, once.
     pub(crate) unsafe fn detach(&self) {
         // Acquire [result].
-        if self.body.join.compare_exchange(RUNNING, DETACHED, AcqRel, Acquire).is_err() {
+        if self
+            .body
+            .join
+            .compare_exchange(RUNNING, DETACHED, AcqRel, Acquire)
+            .is_err()
+        {
             self.wait_done();
             // SAFETY: it is done, and the result was the handle's.
             unsafe { (self.body.code.drop_result)(self) };
