@@ -8,11 +8,8 @@
 
 mod base;
 mod coroutine;
-#[cfg_attr(
-    any(not(test), loom),
-    expect(dead_code, reason = "the scheduler and net come next")
-)]
 mod driver;
+mod scheduler;
 mod task;
 mod wait;
 

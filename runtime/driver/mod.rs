@@ -23,3 +23,5 @@ pub(crate) mod poller;
 mod slab;
 mod sleep;
 mod timer;
+
+pub(crate) use slab::Key;

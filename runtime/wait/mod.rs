@@ -24,6 +24,7 @@
 pub(crate) mod home;
 pub(crate) mod line;
 pub(crate) mod reason;
+pub(crate) mod source;
 pub(crate) mod ticket;
 
 use crate::base::{
