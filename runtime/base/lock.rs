@@ -3,7 +3,10 @@
 //! It blocks the kernel thread, so it must never be held across a switch of stacks.
 
 use super::primitives::{Mutex, MutexGuard};
-use std::{fmt, sync::{PoisonError, TryLockError}};
+use std::{
+    fmt,
+    sync::{PoisonError, TryLockError},
+};
 
 /// A value that one thread at a time may look at.
 pub(crate) struct Lock<T> {

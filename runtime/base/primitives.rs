@@ -12,7 +12,8 @@ pub(crate) use std::{
     sync::{
         Mutex, MutexGuard,
         atomic::{
-            AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+            AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+            Ordering, fence,
         },
     },
 };
@@ -27,7 +28,8 @@ pub(crate) use loom::{
     sync::{
         Mutex, MutexGuard,
         atomic::{
-            AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+            AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+            Ordering, fence,
         },
     },
 };

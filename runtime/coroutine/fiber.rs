@@ -155,6 +155,19 @@ impl Fiber {
         yielder.suspend(value)
     }
 
+    /// Takes a fiber back to the slab where no pool is at hand.
+    ///
+    /// # Safety
+    ///
+    /// As for [`FiberPool::put`].
+    pub(crate) unsafe fn give_back(self) {
+        // SAFETY: it is bound.
+        unsafe { self.set_task(ptr::null()) };
+        // SAFETY: it is bound.
+        let class = unsafe { self.class() };
+        class.put([slot_of(self)].into_iter());
+    }
+
     /// Says whose fiber it is, to the report of an overflow.
     ///
     /// # Safety

@@ -156,6 +156,11 @@ impl Grip {
         self.state.store(self.own, Relaxed);
     }
 
+    /// The thread has its processor, though the monitor may be about to take it.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self.state.load(Relaxed), MINE | CAREFUL | TRYING | LOCKED)
+    }
+
     /// The processor is lent.
     pub(crate) fn is_lent(&self) -> bool {
         self.state.load(Relaxed) == LENT

@@ -13,10 +13,14 @@
 //! refer to it by a plain pointer. A thread from outside that wakes one takes an `Arc` of its own first:
 //! the green thread might run, end, and with it the runtime, before the outsider is done.
 
-#![expect(unsafe_code, reason = "a green thread refers to its home by a plain pointer")]
+#![expect(
+    unsafe_code,
+    reason = "a green thread refers to its home by a plain pointer"
+)]
 
 mod grip;
 mod idle;
+mod kernel;
 pub(crate) mod monitor;
 mod processor;
 pub(crate) mod shutdown;
@@ -27,7 +31,8 @@ use crate::{
         lock::Lock,
         primitives::{
             AtomicU64,
-            Ordering::{Acquire, Relaxed},
+            Ordering::{Acquire, Relaxed, SeqCst},
+            fence,
         },
         slab,
     },
@@ -45,11 +50,9 @@ use crossbeam_deque::{Injector, Steal};
 use idle::Idle;
 use processor::{Counters, Flags, Processor, Runnable, count};
 use std::{
-    collections::HashMap,
     io,
     ptr::{self, NonNull},
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 use worker::{Worker, WorkerRef};
@@ -80,8 +83,8 @@ pub(crate) struct Scheduler {
     lent: Lock<Vec<WorkerRef>>,
     /// Workers without a processor, which wait for one.
     spare: Lock<Vec<WorkerRef>>,
-    /// Every worker, by its number, with its kernel thread.
-    workers: Lock<HashMap<u64, (Arc<Worker>, Option<thread::JoinHandle<()>>)>>,
+    /// Every worker.
+    workers: Lock<Vec<worker::Slot>>,
     flags: Flags,
     /// What happened where no processor was at hand.
     outside: Outside,
@@ -127,7 +130,7 @@ impl Scheduler {
             idle: Idle::new(),
             lent: Lock::new(Vec::new()),
             spare: Lock::new(Vec::new()),
-            workers: Lock::new(HashMap::new()),
+            workers: Lock::new(Vec::new()),
             flags: Flags::default(),
             outside: Outside::default(),
             membarrier: crate::base::primitives::register_heavy_barrier(),
@@ -220,10 +223,14 @@ impl Scheduler {
     /// Gives a processor that lies idle, because its worker is in an announced call, to another.
     fn take_lent(&self) {
         loop {
-            let Some(worker) = self.lent.lock().pop() else {
+            // Under the lock: until it is out of the list, the worker is there.
+            let mut lent = self.lent.lock();
+            let Some(worker) = lent.pop() else {
                 return;
             };
-            if worker.take_lent() {
+            let taken = worker.take_lent();
+            drop(lent);
+            if taken {
                 if let Some(processor) = worker.processor_of_taken() {
                     self.hand_over_or_queue(processor);
                 }
@@ -249,7 +256,11 @@ impl Scheduler {
             worker.receive(processor);
             return true;
         }
-        let extra = self.flags.threads.load(Relaxed).saturating_sub(self.config.workers);
+        let extra = self
+            .flags
+            .threads
+            .load(Relaxed)
+            .saturating_sub(self.config.workers);
         extra < self.config.max_blocking + MAX_COMPUTING
             && self.start_worker(Some(processor)).is_ok()
     }
@@ -283,7 +294,11 @@ impl Scheduler {
     /// Takes work from the injector: what to run first; more goes to the processor's queue.
     fn take_injected(&self, processor: &Processor) -> Option<NonNull<Task>> {
         loop {
-            let batch = self.injector.len().div_ceil(self.processors.len()).clamp(1, 32);
+            let batch = self
+                .injector
+                .len()
+                .div_ceil(self.processors.len())
+                .clamp(1, 32);
             match self
                 .injector
                 .steal_batch_with_limit_and_pop(processor.ready(), batch)
@@ -400,7 +415,7 @@ impl Home for Scheduler {
     fn allocate(&self, class: &'static StackClass) -> io::Result<Fresh> {
         self.with_processor(|processor| match processor {
             Some(processor) => Ok(Fresh {
-                block: processor.allocate(class, self.class)?,
+                block: processor.allocate(class)?,
                 id: processor.next_id(|| more_ids(IDS)),
             }),
             None => {
@@ -456,6 +471,8 @@ impl Scheduler {
     /// An alarm was set by a thread that will not look at it: sees to it that somebody sleeps no longer
     /// than until `deadline`, or is awake and will look.
     fn watch_from(&self, deadline: u64) {
+        // The alarm is set, then we look for sleepers; they lie down, then look for alarms.
+        fence(SeqCst);
         if self.idle.asleep() == 0 {
             // A lent processor's worker is not awake; another must take it up.
             self.take_lent();

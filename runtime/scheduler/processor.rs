@@ -16,7 +16,10 @@
 //! *A slot that thieves may steal from*: two read-modify-writes per wake-up. Who is woken by a thread
 //! that then computes for long is moved by the monitor.
 
-#![expect(unsafe_code, reason = "its owner touches its own part through a shared reference")]
+#![expect(
+    unsafe_code,
+    reason = "its owner touches its own part through a shared reference"
+)]
 
 use crate::{
     base::{
@@ -47,8 +50,6 @@ use std::{
 const SLOT_RUNS: u32 = 16;
 /// Every so many turns, one that never ran goes before those that did.
 const FRESH_TURN: u32 = 8;
-/// How many stacks are reserved at once, and how many promises are kept.
-const CREDITS: usize = 64;
 /// How many are stolen at once at most.
 const LOOT: usize = 32;
 
@@ -94,8 +95,6 @@ struct Own {
     drained: Cell<bool>,
     pool: RefCell<FiberPool>,
     blocks: RefCell<BlockCache>,
-    /// Promised stacks that no green thread has yet.
-    credits: Cell<usize>,
     ids: Cell<(u64, u64)>,
     rng: Rng,
     /// Calls of due alarms, to be woken outside of the lock. Empty but for a moment.
@@ -143,7 +142,6 @@ impl Processor {
                 drained: Cell::new(true),
                 pool: RefCell::new(FiberPool::new(class, entry)?),
                 blocks: RefCell::new(BlockCache::new()),
-                credits: Cell::new(0),
                 ids: Cell::new((0, 0)),
                 rng: Rng::new(seed),
                 due: RefCell::new(Vec::new()),
@@ -169,7 +167,11 @@ impl Processor {
     pub(crate) fn run_later(&self, task: NonNull<Task>) {
         // SAFETY: a runnable task is alive.
         let fresh = unsafe { task.as_ref() }.fiber().is_none();
-        let queue = if fresh { &self.own.fresh } else { &self.own.ready };
+        let queue = if fresh {
+            &self.own.fresh
+        } else {
+            &self.own.ready
+        };
         queue.push(Runnable(task));
     }
 
@@ -275,40 +277,13 @@ impl Processor {
 
     /// Own: a block with a stack of `class` reserved.
     #[inline]
-    pub(crate) fn allocate(
-        &self,
-        class: &'static StackClass,
-        default: &'static StackClass,
-    ) -> io::Result<NonNull<u8>> {
-        let credits = self.own.credits.get();
-        if ptr::eq(class, default) {
-            if credits == 0 {
-                class.reserve(CREDITS)?;
-                self.own.credits.set(CREDITS - 1);
-            } else {
-                self.own.credits.set(credits - 1);
-            }
-        } else {
-            class.reserve(1)?;
+    pub(crate) fn allocate(&self, class: &'static StackClass) -> io::Result<NonNull<u8>> {
+        self.own.pool.borrow_mut().reserve(class)?;
+        let block = self.own.blocks.borrow_mut().allocate();
+        if block.is_err() {
+            self.own.pool.borrow_mut().release(class);
         }
-        self.own.blocks.borrow_mut().allocate().inspect_err(|_| {
-            self.take_credit(class, default);
-        })
-    }
-
-    /// Own: a stack of `class` is not needed any more.
-    #[inline]
-    pub(crate) fn take_credit(&self, class: &'static StackClass, default: &'static StackClass) {
-        if !ptr::eq(class, default) {
-            return class.release(1);
-        }
-        let credits = self.own.credits.get() + 1;
-        if credits > 2 * CREDITS {
-            class.release(CREDITS);
-            self.own.credits.set(credits - CREDITS);
-        } else {
-            self.own.credits.set(credits);
-        }
+        block
     }
 
     /// Own: takes a block back.
@@ -332,9 +307,8 @@ impl Processor {
     }
 
     /// Own: gives back what it keeps for speed, when it is not needed for some time.
-    pub(crate) fn flush(&self, default: &'static StackClass) {
+    pub(crate) fn flush(&self) {
         self.own.pool.borrow_mut().flush();
-        default.release(self.own.credits.take());
     }
 
     /// Sets an alarm for `waiter`.

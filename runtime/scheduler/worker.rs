@@ -17,14 +17,15 @@
 use super::{
     KEEP_ALIVE, Scheduler,
     grip::Grip,
+    kernel,
     processor::{Processor, count},
 };
 use crate::{
     base::{
         parker::Parker,
         primitives::{
-            AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering,
-            Ordering::{Relaxed, SeqCst},
+            AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering,
+            Ordering::{Acquire, Relaxed, SeqCst},
             fence,
         },
     },
@@ -45,9 +46,9 @@ use std::{
     fmt, io,
     mem::transmute,
     ptr::{self, NonNull},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Every so many turns a worker looks at alarms, descriptors and the injector.
@@ -56,6 +57,9 @@ const LOOK_AROUND: u32 = 61;
 const NATIVE_STACK_BYTES: usize = 8 << 20;
 /// How long a slice a worker asks the kernel for: a short one is served sooner.
 const SLICE_NS: u64 = 100_000;
+
+/// For how long a worker sleeps that the poller refuses to wait for.
+const REFUSED: Duration = Duration::from_millis(1);
 
 /// How a green thread leaves its stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,11 +101,25 @@ pub(crate) struct Worker {
     sleeps_until: AtomicU64,
     /// It has lost its processor while it computed, and was told the kernel to be a batch job.
     batch: AtomicBool,
-    number: u64,
     /// The kernel's number of the thread.
     tid: AtomicU32,
-    cpu_clock: OnceLock<libc::clockid_t>,
-    scheduler: Arc<Scheduler>,
+    cpu_clock: AtomicI32,
+    /// What the monitor saw when it looked last; its own.
+    pub(super) seen: Seen,
+    /// Alive as long as this, which it keeps.
+    scheduler: NonNull<Scheduler>,
+}
+
+/// What the monitor saw of a worker.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) turn: AtomicU32,
+    /// Since when the turn is the same.
+    pub(super) since: AtomicU64,
+    /// The thread's processor time at the last look.
+    pub(super) cpu: AtomicU64,
+    /// When that was.
+    pub(super) at: AtomicU64,
 }
 
 // SAFETY: the cells are its own thread's; the rest is shared by design.
@@ -112,7 +130,7 @@ unsafe impl Send for Worker {}
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
-            .field("number", &self.number)
+            .field("tid", &self.tid)
             .field("turn", &self.turn)
             .field("grip", &self.grip)
             .finish_non_exhaustive()
@@ -190,9 +208,8 @@ pub(super) fn switch_off(task: &Task, how: Off, reason: Reason) {
 /// Makes a blocking call for the running green thread, on its kernel thread's own stack.
 pub(super) fn block(job: &mut dyn FnMut()) {
     // SAFETY: the worker is done with it before this green thread goes on.
-    let job: NonNull<dyn FnMut()> = NonNull::from(unsafe {
-        transmute::<&mut dyn FnMut(), &mut (dyn FnMut() + 'static)>(job)
-    });
+    let job: NonNull<dyn FnMut()> =
+        NonNull::from(unsafe { transmute::<&mut dyn FnMut(), &mut (dyn FnMut() + 'static)>(job) });
     // SAFETY: a scheduler's green thread runs on a worker, whose context is its first field.
     let worker = unsafe { &*home::context().cast::<Worker>() };
     worker.job.set(Some(job));
@@ -205,60 +222,85 @@ pub(super) fn block(job: &mut dyn FnMut()) {
     switch_off(unsafe { task.as_ref() }, Off::Block, Reason::Blocking);
 }
 
+/// A worker's record, and its kernel thread while it has one. Records are kept for further threads, so
+/// that whoever refers to a worker that has just ended finds a record, if perhaps another thread's.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) worker: Box<Worker>,
+    /// Whether its thread has begun, and not ended.
+    pub(super) alive: bool,
+    /// The thread, until somebody joins it.
+    pub(super) thread: Option<thread::JoinHandle<()>>,
+}
+
 /// Starts a worker's kernel thread; with `processor`, which is the caller's to give.
 pub(super) fn start(scheduler: Arc<Scheduler>, processor: Option<&Processor>) -> io::Result<()> {
-    let number = super::more_ids(1).0;
-    let home = scheduler.as_home();
-    let worker = Arc::new(Worker {
-        context: Context::new(home),
-        grip: Grip::new(scheduler.membarrier),
-        turn: AtomicU32::new(0),
-        blocking: Cell::new(0),
-        processor: AtomicPtr::new(ptr::null_mut()),
-        job: Cell::new(None),
-        parker: Parker::new(),
-        polls: AtomicBool::new(false),
-        sleeps_until: AtomicU64::new(0),
-        batch: AtomicBool::new(false),
-        number,
-        tid: AtomicU32::new(0),
-        cpu_clock: OnceLock::new(),
-        scheduler: Arc::clone(&scheduler),
-    });
-    if let Some(processor) = processor {
-        worker.receive(processor);
-    }
-    // Entered before it runs, so that whoever stops the runtime finds it; under the lock, so that it is
-    // not taken out before its handle is in.
-    let mut workers = scheduler.workers.lock();
+    // Under the lock, so that whoever stops the runtime finds the thread.
+    let all = Arc::clone(&scheduler);
+    let mut slots = all.workers.lock();
     if scheduler.flags.stopped.load(Relaxed) {
         return Err(io::Error::other("the runtime is shutting down"));
     }
-    scheduler.flags.threads.fetch_add(1, Relaxed);
-    workers.insert(number, (Arc::clone(&worker), None));
-    let handle = thread::Builder::new()
+    let place = slots.iter().position(|it| !it.alive).unwrap_or_else(|| {
+        slots.push(Slot {
+            worker: Box::new(Worker::new(&scheduler)),
+            alive: false,
+            thread: None,
+        });
+        slots.len() - 1
+    });
+    let slot = &mut slots[place];
+    let worker = slot.worker.as_ref().as_ref();
+    worker.processor.store(
+        processor.map_or(ptr::null_mut(), |it| ptr::from_ref(it).cast_mut()),
+        Relaxed,
+    );
+    let thread = thread::Builder::new()
         .name(scheduler.config.name.clone())
         .stack_size(NATIVE_STACK_BYTES)
-        .spawn(move || worker.live());
-    match handle {
-        Ok(handle) => {
-            if let Some(entry) = workers.get_mut(&number) {
-                entry.1 = Some(handle);
-            }
+        .spawn(move || worker.live(scheduler, place));
+    match thread {
+        Ok(thread) => {
+            slot.alive = true;
+            slot.thread = Some(thread);
+            all.flags.threads.fetch_add(1, Relaxed);
             Ok(())
         }
         Err(error) => {
-            let entry = workers.remove(&number);
-            scheduler.flags.threads.fetch_sub(1, Relaxed);
-            drop(workers);
-            drop(entry);
+            slot.worker.processor.store(ptr::null_mut(), Relaxed);
             Err(error)
         }
     }
 }
 
 impl Worker {
-    fn as_ref(&self) -> WorkerRef {
+    fn new(scheduler: &Arc<Scheduler>) -> Self {
+        Self {
+            context: Context::new(scheduler.as_home()),
+            grip: Grip::new(scheduler.membarrier),
+            turn: AtomicU32::new(0),
+            blocking: Cell::new(0),
+            processor: AtomicPtr::new(ptr::null_mut()),
+            job: Cell::new(None),
+            parker: Parker::new(),
+            polls: AtomicBool::new(false),
+            sleeps_until: AtomicU64::new(0),
+            batch: AtomicBool::new(false),
+            tid: AtomicU32::new(0),
+            cpu_clock: AtomicI32::new(0),
+            seen: Seen::default(),
+            scheduler: NonNull::from(&**scheduler),
+        }
+    }
+
+    /// Its scheduler.
+    #[inline]
+    fn scheduler(&self) -> &Scheduler {
+        // SAFETY: the scheduler keeps the workers' records, and each thread keeps the scheduler.
+        unsafe { self.scheduler.as_ref() }
+    }
+
+    pub(super) fn as_ref(&self) -> WorkerRef {
         WorkerRef(NonNull::from(self))
     }
 
@@ -271,12 +313,10 @@ impl Worker {
 
     /// Wakes it from its sleep.
     pub(super) fn rouse(&self) {
-        if self.polls.load(Ordering::Acquire) {
-            if let Some(poller) = POLLER.made() {
-                poller.wake();
-            }
+        match POLLER.made() {
+            Some(poller) if self.polls.load(Ordering::Acquire) => poller.wake(),
+            _ => self.parker.unpark(),
         }
-        self.parker.unpark();
     }
 
     pub(super) fn sleeps_until(&self) -> u64 {
@@ -289,10 +329,6 @@ impl Worker {
 
     pub(super) fn grip(&self) -> &Grip {
         &self.grip
-    }
-
-    pub(super) fn number(&self) -> u64 {
-        self.number
     }
 
     /// Takes its processor, which it has lent. If this returns `true`, it is the caller's.
@@ -309,8 +345,10 @@ impl Worker {
 
     /// How much processor time the thread has had, in nanoseconds.
     pub(super) fn cpu_ns(&self) -> Option<u64> {
-        let clock = *self.cpu_clock.get()?;
-        clock::thread_cpu_ns(clock)
+        match self.cpu_clock.load(Relaxed) {
+            0 => None,
+            clock => kernel::cpu_ns(clock),
+        }
     }
 
     pub(super) fn tid(&self) -> libc::pid_t {
@@ -320,8 +358,12 @@ impl Worker {
     /// Notes that the thread is to be a batch job to the kernel until it has a processor again.
     pub(super) fn set_batch(&self) {
         if !self.batch.swap(true, Relaxed) {
-            clock::make_batch(self.tid());
+            kernel::make_batch(self.tid());
         }
+    }
+
+    pub(super) fn is_batch(&self) -> bool {
+        self.batch.load(Relaxed)
     }
 
     /// Runs `f` with this worker's processor, from the scheduler's code or from a green thread's.
@@ -330,7 +372,11 @@ impl Worker {
         if self.grip.is_inside() {
             return f(self.own_processor());
         }
-        let processor = if self.grip.enter() { self.own_processor() } else { None };
+        let processor = if self.grip.enter() {
+            self.own_processor()
+        } else {
+            None
+        };
         let result = f(processor);
         self.grip.leave();
         result
@@ -344,29 +390,33 @@ impl Worker {
     }
 
     /// The thread's life.
-    fn live(self: Arc<Self>) {
-        let clock = clock::this_thread_cpu_clock();
-        if let Some(clock) = clock {
-            _ = self.cpu_clock.set(clock);
-        }
-        self.tid.store(clock::this_thread_id(), Relaxed);
-        clock::ask_for_short_slices(SLICE_NS);
+    fn live(&self, scheduler: Arc<Scheduler>, place: usize) {
+        self.cpu_clock
+            .store(kernel::this_thread_cpu_clock().unwrap_or(0), Relaxed);
+        self.tid
+            .store(kernel::this_thread_id().cast_unsigned(), Relaxed);
+        kernel::ask_for_short_slices(SLICE_NS);
         // Without one an overflow would still end the process, but say less.
         let alternate = AlternateStack::arm();
         home::enter(&self.context, || self.work());
         drop(alternate);
-        let scheduler = Arc::clone(&self.scheduler);
-        let entry = scheduler.workers.lock().remove(&self.number);
+        self.cpu_clock.store(0, Relaxed);
+        let mut slots = scheduler.workers.lock();
+        slots[place].alive = false;
+        // Unless the runtime stops, nobody will join it.
+        let thread = if scheduler.flags.stopped.load(Relaxed) {
+            None
+        } else {
+            slots[place].thread.take()
+        };
+        drop(slots);
+        drop(thread);
         scheduler.flags.threads.fetch_sub(1, Relaxed);
-        drop(entry);
     }
 
     fn work(&self) {
         while let Some(processor) = self.wait_for_processor() {
             while self.own_processor().is_some() {
-                if self.scheduler.flags.stopped.load(Relaxed) {
-                    return;
-                }
                 match self.find(processor) {
                     Some(task) => self.run(processor, task),
                     None => self.sleep(processor),
@@ -377,7 +427,7 @@ impl Worker {
 
     /// Waits until somebody gives this worker a processor. `None` if it is not needed any more.
     fn wait_for_processor(&self) -> Option<&Processor> {
-        let scheduler = &*self.scheduler;
+        let scheduler = self.scheduler();
         if self.own_processor().is_none() {
             if let Some(orphan) = scheduler.adopt() {
                 self.processor
@@ -388,15 +438,16 @@ impl Worker {
         }
         let deadline = Instant::now() + KEEP_ALIVE;
         loop {
-            if scheduler.flags.stopped.load(SeqCst) {
+            if scheduler.flags.stopped.load(Acquire) {
                 scheduler.spare.lock().retain(|it| *it != self.as_ref());
                 return None;
             }
             if let Some(processor) = self.processor_of_taken() {
                 self.grip.get();
                 if self.batch.swap(false, Relaxed) {
-                    clock::ask_for_short_slices(SLICE_NS);
+                    kernel::ask_for_short_slices(SLICE_NS);
                 }
+                super::monitor::worker_wakes(false);
                 return Some(processor);
             }
             if !self.parker.park(Some(deadline)) {
@@ -421,14 +472,18 @@ impl Worker {
             return Some(task);
         }
         processor
-            .next(|| !self.scheduler.injector.is_empty())
+            .next(|| !self.scheduler().injector.is_empty())
             .or_else(|| self.search(processor))
     }
 
     /// In the midst of work: alarms, descriptors, the injector, and whether others should help.
     #[cold]
     fn look_around(&self, processor: &Processor) -> Option<NonNull<Task>> {
-        let scheduler = &*self.scheduler;
+        let scheduler = self.scheduler();
+        if scheduler.flags.stopped.load(Relaxed) {
+            self.lose_processor();
+            return None;
+        }
         let first = processor.first_alarm();
         if first != u64::MAX {
             processor.fire(processor, clock::now_ns());
@@ -443,10 +498,14 @@ impl Worker {
     /// There is nothing to do: looks everywhere.
     #[cold]
     fn search(&self, processor: &Processor) -> Option<NonNull<Task>> {
-        let scheduler = &*self.scheduler;
+        let scheduler = self.scheduler();
         if scheduler.first_alarm() != u64::MAX {
             let now = clock::now_ns();
-            let fired: usize = scheduler.processors().iter().map(|it| processor.fire(it, now)).sum();
+            let fired: usize = scheduler
+                .processors()
+                .iter()
+                .map(|it| processor.fire(it, now))
+                .sum();
             if fired > 0 {
                 return processor.next(|| false);
             }
@@ -469,7 +528,7 @@ impl Worker {
 
     /// The search is over; the last who found something lets another look for more.
     fn stop_searching(&self, found: bool) {
-        let scheduler = &*self.scheduler;
+        let scheduler = self.scheduler();
         if scheduler.idle.stop_searching() && found && scheduler.any_work() {
             scheduler.wake_one();
         }
@@ -477,7 +536,7 @@ impl Worker {
 
     /// Takes from the other processors' queues, beginning anywhere.
     fn steal(&self, processor: &Processor) -> Option<NonNull<Task>> {
-        let all = self.scheduler.processors();
+        let all = self.scheduler().processors();
         let start = processor.rng().below(all.len());
         let (before, after) = all.split_at(start);
         let stolen = after
@@ -485,7 +544,7 @@ impl Worker {
             .chain(before)
             .filter(|it| it.index != processor.index)
             .find_map(|it| processor.steal_from(it))
-            .or_else(|| self.scheduler.take_injected(processor));
+            .or_else(|| self.scheduler().take_injected(processor));
         if stolen.is_some() {
             count(&processor.counters.steals);
         }
@@ -495,7 +554,10 @@ impl Worker {
     /// Nothing anywhere: sleeps until woken, or the first alarm, or news of a descriptor.
     #[cold]
     fn sleep(&self, processor: &Processor) {
-        let scheduler = &*self.scheduler;
+        let scheduler = self.scheduler();
+        if scheduler.flags.stopped.load(Relaxed) {
+            return self.lose_processor();
+        }
         let waited_for = POLLER.made().filter(|it| it.waiters() > 0);
         let mut hold = waited_for.and_then(|it| it.try_hold());
         self.polls.store(hold.is_some(), Ordering::Release);
@@ -516,9 +578,9 @@ impl Worker {
                 Some(hold) => {
                     by_poller = true;
                     let until = (first != u64::MAX).then_some(first);
-                    // An error is the system's refusal to wait: then the futex must do.
+                    // An error is the system's refusal to wait: then this must not become a spin.
                     if hold.turn(Turn::Until(until), Source::on_ready).is_err() {
-                        self.parker.park(until.map(clock::from_ns));
+                        self.parker.park(Some(Instant::now() + REFUSED));
                     }
                     count(&processor.counters.polls);
                 }
@@ -544,7 +606,7 @@ impl Worker {
             return true;
         }
         let found = self
-            .scheduler
+            .scheduler()
             .take_injected(processor)
             .or_else(|| self.steal(processor));
         if let Some(task) = found {
@@ -583,7 +645,8 @@ impl Worker {
     /// One turn on a green thread's stack: how it came back.
     #[inline]
     fn turn_of(&self, task: &Task, fiber: Fiber) -> usize {
-        self.turn.store(self.turn.load(Relaxed).wrapping_add(1), Relaxed);
+        self.turn
+            .store(self.turn.load(Relaxed).wrapping_add(1), Relaxed);
         self.context.set_running(Some(NonNull::from(task.waiter())));
         self.grip.leave();
         // SAFETY: the task is ours, and its fiber with it; what its last worker did came with it through
@@ -600,6 +663,7 @@ impl Worker {
     #[cold]
     fn lose_processor(&self) {
         self.processor.store(ptr::null_mut(), Relaxed);
+        self.grip.give();
     }
 
     /// Acts on how a green thread came back.
@@ -627,7 +691,7 @@ impl Worker {
     fn requeue(&self, task: NonNull<Task>, place: impl FnOnce(&Processor, NonNull<Task>)) {
         match self.own_processor() {
             Some(processor) => place(processor, task),
-            None => self.scheduler.inject(task),
+            None => self.scheduler().inject(task),
         }
     }
 
@@ -635,16 +699,18 @@ impl Worker {
     #[inline]
     fn retire(&self, task: NonNull<Task>, fiber: Fiber) {
         self.context.set_called_off(false);
-        let scheduler = &*self.scheduler;
+        let scheduler = self.scheduler();
         // SAFETY: alive by the runtime's share.
         let record = unsafe { task.as_ref() };
         let class = record.class();
         record.set_fiber(None);
         match self.own_processor() {
             Some(processor) => {
+                let mut pool = processor.pool();
                 // SAFETY: its entry has returned, and nobody refers to it.
-                unsafe { processor.pool().put(fiber) };
-                processor.take_credit(class, scheduler.class);
+                unsafe { pool.put(fiber) };
+                pool.release(class);
+                drop(pool);
                 scheduler.finished(Some(processor));
             }
             None => {
@@ -676,7 +742,7 @@ impl Worker {
                 let how = self.turn_of(unsafe { task.as_ref() }, fiber);
                 self.after_turn(task, fiber, how);
             }
-            None => self.scheduler.inject(task),
+            None => self.scheduler().inject(task),
         }
     }
 
@@ -703,12 +769,14 @@ impl Worker {
 
     /// Hands the processor over if there is anything to do for it, else lends it.
     fn let_go(&self, processor: &Processor) {
-        let scheduler = &*self.scheduler;
+        let scheduler = self.scheduler();
         let must_watch = || {
             let first = scheduler.first_alarm();
             let waited_for = POLLER.made().is_some_and(|it| it.waiters() > 0);
             (first != u64::MAX || waited_for)
-                && !scheduler.idle.any(|it| it.sleeps_until() <= first && (!waited_for || !it.sleeps_apart()))
+                && !scheduler
+                    .idle
+                    .any(|it| it.sleeps_until() <= first && (!waited_for || !it.sleeps_apart()))
         };
         let busy = processor.has_work() || !scheduler.injector.is_empty() || must_watch();
         if busy {
@@ -736,8 +804,12 @@ impl Worker {
             return;
         }
         let in_task = self.context.running().is_some();
-        self.scheduler.lent.lock().retain(|it| *it != self.as_ref());
+        self.scheduler()
+            .lent
+            .lock()
+            .retain(|it| *it != self.as_ref());
         let has = self.grip.take_back();
+        super::monitor::worker_wakes(false);
         if in_task {
             // Back in a green thread's code, which will notice at its next entry.
             return;
