@@ -7,6 +7,7 @@
 )]
 
 mod base;
+pub mod sync;
 mod wait;
 
 pub use wait::Shutdown;

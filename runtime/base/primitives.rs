@@ -28,6 +28,27 @@ pub(crate) use loom::{
     },
 };
 
+/// How long a waiter lets newcomers overtake it. In a model not at all: it has no clock.
+#[cfg(not(loom))]
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1);
+#[cfg(loom)]
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::ZERO;
+
+/// A `const fn` of what is made of atomics and locks; a plain one in a model, as loom's are not const.
+#[cfg(not(loom))]
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $vis:vis const fn $($rest:tt)*) => {
+        $(#[$meta])* $vis const fn $($rest)*
+    };
+}
+#[cfg(loom)]
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $vis:vis const fn $($rest:tt)*) => {
+        $(#[$meta])* $vis fn $($rest)*
+    };
+}
+pub(crate) use const_fn;
+
 #[cfg(not(loom))]
 mod system {
     use super::AtomicU32;
@@ -79,10 +100,13 @@ mod model {
     use super::{AtomicU32, Ordering};
     use std::time::Instant;
 
-    /// Gives way until `word` is no longer `expected`; a model has no clock.
-    pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, _deadline: Option<Instant>) {
+    /// Gives way until `word` is no longer `expected`. A model has no clock: a deadline has passed.
+    pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<Instant>) {
         while word.load(Ordering::Relaxed) == expected {
             loom::thread::yield_now();
+            if deadline.is_some() {
+                return;
+            }
         }
     }
 
