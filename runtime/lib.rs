@@ -11,6 +11,7 @@ mod coroutine;
 mod driver;
 mod runtime;
 mod scheduler;
+pub mod sync;
 mod task;
 pub mod thread;
 pub mod time;

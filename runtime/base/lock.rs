@@ -2,7 +2,7 @@
 //!
 //! It blocks the kernel thread, so it must never be held across a switch of stacks.
 
-use super::primitives::{Mutex, MutexGuard};
+use super::primitives::{Mutex, MutexGuard, const_fn};
 use std::{
     fmt,
     sync::{PoisonError, TryLockError},
@@ -17,9 +17,11 @@ pub(crate) struct Lock<T> {
 pub(crate) type Guard<'a, T> = MutexGuard<'a, T>;
 
 impl<T> Lock<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self {
-            inner: Mutex::new(value),
+    const_fn! {
+        pub(crate) const fn new(value: T) -> Self {
+            Self {
+                inner: Mutex::new(value),
+            }
         }
     }
 

@@ -44,6 +44,27 @@ pub(crate) mod global {
     };
 }
 
+/// How long a waiter lets newcomers overtake it. In a model not at all: it has no clock.
+#[cfg(not(loom))]
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1);
+#[cfg(loom)]
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::ZERO;
+
+/// A `const fn` of what is made of atomics and locks; a plain one in a model, as loom's are not const.
+#[cfg(not(loom))]
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $vis:vis const fn $($rest:tt)*) => {
+        $(#[$meta])* $vis const fn $($rest)*
+    };
+}
+#[cfg(loom)]
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $vis:vis const fn $($rest:tt)*) => {
+        $(#[$meta])* $vis fn $($rest)*
+    };
+}
+pub(crate) use const_fn;
+
 #[cfg(not(loom))]
 mod system {
     use super::AtomicU32;
@@ -124,13 +145,17 @@ mod system {
 #[cfg(loom)]
 mod model {
     use super::{AtomicU32, Ordering};
-    use std::time::Instant;
+    use loom::thread::{self, Thread};
+    use std::{
+        sync::{Mutex, PoisonError},
+        time::Instant,
+    };
 
-    /// Gives way until `word` is no longer `expected`; a model has no clock.
-    pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, _deadline: Option<Instant>) {
-        while word.load(Ordering::Relaxed) == expected {
-            loom::thread::yield_now();
-        }
+    /// Who sleeps on which word, of all models that run now.
+    static SLEEPERS: Mutex<Vec<(usize, Thread)>> = Mutex::new(Vec::new());
+
+    fn sleepers<T>(f: impl FnOnce(&mut Vec<(usize, Thread)>) -> T) -> T {
+        f(&mut SLEEPERS.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// As strong as the heavy one: a model cannot make others pass a barrier.
@@ -150,6 +175,39 @@ mod model {
         loom::thread::yield_now();
     }
 
-    /// Nothing: those who wait look again by themselves.
-    pub(crate) fn futex_wake(_word: &AtomicU32, _count: i32) {}
+    fn address(word: &AtomicU32) -> usize {
+        std::ptr::from_ref(word).addr()
+    }
+
+    /// Sleeps while `word` is `expected`, until woken; a model that sleeps for ever fails. It has no
+    /// clock: a deadline has passed.
+    pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<Instant>) {
+        if deadline.is_some() {
+            thread::yield_now();
+            return;
+        }
+        sleepers(|all| all.push((address(word), thread::current())));
+        // The kernel compares under a lock of its own: it sees the latest value, as a swap does.
+        let same = word.compare_exchange(expected, expected, Ordering::Relaxed, Ordering::Relaxed);
+        if same.is_ok() {
+            thread::park();
+        }
+        sleepers(|all| {
+            let me = thread::current().id();
+            all.retain(|(at, it)| *at != address(word) || it.id() != me);
+        });
+    }
+
+    /// Wakes all who sleep on `word`: they look again by themselves.
+    pub(crate) fn futex_wake(word: &AtomicU32, _count: i32) {
+        let woken = sleepers(|all| {
+            let (woken, rest): (Vec<_>, _) =
+                all.drain(..).partition(|(at, _)| *at == address(word));
+            *all = rest;
+            woken
+        });
+        for (_, sleeper) in woken {
+            sleeper.unpark();
+        }
+    }
 }

@@ -287,20 +287,62 @@ pub(crate) fn blocking<T>(f: impl FnOnce() -> T) -> T {
 /// stands in the line no more and nothing was given to it.
 pub(crate) fn wait_in_line<T>(
     lock: &Lock<T>,
-    mut guard: Guard<'_, T>,
+    guard: Guard<'_, T>,
     line: impl Fn(&mut T) -> &mut Line,
     slot: *mut (),
     reason: Reason,
     deadline: Option<Instant>,
 ) -> Result<(), TimedOut> {
+    let place = Place {
+        end: End::Back,
+        slot,
+    };
+    wait_at(lock, guard, line, place, reason, deadline, || {})
+}
+
+/// Where to stand in a line, and what others find there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) end: End,
+    pub(crate) slot: *mut (),
+}
+
+/// An end of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Before all others: for one who has waited before.
+    Front,
+    Back,
+}
+
+/// As [`wait_in_line`], at either end, and `then` is run between standing there (the lock is let go)
+/// and parking. It must not panic.
+///
+/// # Errors
+///
+/// As [`wait_in_line`].
+pub(crate) fn wait_at<T>(
+    lock: &Lock<T>,
+    mut guard: Guard<'_, T>,
+    line: impl Fn(&mut T) -> &mut Line,
+    place: Place,
+    reason: Reason,
+    deadline: Option<Instant>,
+    then: impl FnOnce(),
+) -> Result<(), TimedOut> {
     let waiting = Waiting::new();
     waiting.open();
-    let mut node = Node::new(waiting.waiter(), 0, slot);
+    let mut node = Node::new(waiting.waiter(), 0, place.slot);
     let node = NonNull::from(&mut node);
-    // SAFETY: the node is fresh and its ticket open; it stays in this frame until it was called or is
-    // removed below.
-    unsafe { line(&mut guard).push_back(node) };
+    match place.end {
+        // SAFETY: the node is fresh and its ticket open; it stays in this frame until it was called
+        // or is removed below.
+        End::Front => unsafe { line(&mut guard).push_front(node) },
+        // SAFETY: as above.
+        End::Back => unsafe { line(&mut guard).push_back(node) },
+    }
     drop(guard);
+    then();
     let verdict = waiting.park(reason, deadline);
     if let Verdict::Chosen(_) = verdict {
         return Ok(());
