@@ -73,12 +73,12 @@ fn accept_all(listener: &TcpListener, limits: Limits) -> io::Result<()> {
             })
         });
         match accepted.map_err(|error| (error.kind(), error)) {
-            Ok(_) => reported = false,
-            // The client was gone before its turn.
-            Err((ErrorKind::ConnectionAborted | ErrorKind::Interrupted, _)) => {}
+            // Served, or gone before its turn.
+            Ok(_) | Err((ErrorKind::ConnectionAborted | ErrorKind::Interrupted, _)) => {}
             // The listener itself is no more.
             Err((ErrorKind::InvalidInput | ErrorKind::NotConnected, error)) => return Err(error),
             // Out of descriptors, memory or threads: clients wait in the backlog until some are free.
+            // Said once, since at the limit it would be said for ever.
             Err((_, error)) => {
                 if !reported {
                     eprintln!("cannot take more connections for now: {error}");
