@@ -7,6 +7,7 @@
 )]
 
 mod base;
+pub mod channel;
 mod wait;
 
 pub use wait::Shutdown;

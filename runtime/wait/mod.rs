@@ -40,7 +40,7 @@ use std::{
     ptr::{self, NonNull},
     time::{Duration, Instant},
 };
-use ticket::{Verdict, Waiter};
+use ticket::{Hold, Verdict, Waiter};
 
 /// What a green thread unwinds with when its runtime shuts down, and what `join` then returns in `Err`.
 ///
@@ -138,6 +138,13 @@ impl Waiting {
             Kind::Green { waiter, .. } => unsafe { waiter.as_ref() }.open(),
             Kind::Thread(thread) => thread.waiter.open_parked(),
         }
+    }
+
+    /// Opens the ticket in the hands of a partner: only the hold that this returns can end the wait.
+    pub(crate) fn open_held(&self) -> Hold {
+        let parked = matches!(self.kind, Kind::Thread(_));
+        // SAFETY: `self` stays until `park` has returned, which the hold decides.
+        unsafe { Waiter::open_held(self.waiter(), parked) }
     }
 
     /// Ends the wait before it was parked, if nobody has called. If this returns `false`, somebody has:
