@@ -15,6 +15,7 @@ pub mod sync;
 mod task;
 pub mod thread;
 pub mod time;
+pub mod channel;
 mod wait;
 
 pub use runtime::{Runtime, RuntimeBuilder, blocking, run};
