@@ -9,6 +9,7 @@
 mod base;
 mod coroutine;
 mod driver;
+pub mod net;
 mod task;
 mod wait;
 

@@ -45,7 +45,7 @@ use crate::{
 };
 use std::{
     fmt, io,
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -298,7 +298,7 @@ impl Source {
 
     /// Ends every wait, and fails every later call, with `NotConnected`. If this returns `true` it is
     /// the first to do so, and the poller knows `descriptor` no more.
-    pub(crate) fn close(&self, descriptor: BorrowedFd<'_>) -> bool {
+    pub(crate) fn close(&self, descriptor: RawFd) -> bool {
         let mut state = self.state.lock();
         if self.closed.load(Relaxed) {
             return false;
@@ -315,7 +315,7 @@ impl Source {
     }
 
     /// Lets the poller forget the descriptor, which is about to be closed or given away.
-    pub(crate) fn forget(&self, descriptor: BorrowedFd<'_>) {
+    pub(crate) fn forget(&self, descriptor: RawFd) {
         let registered = self.state.lock().registered.take();
         deregister(registered, descriptor);
     }
@@ -364,6 +364,12 @@ impl Source {
         self.nonblocking.store(nonblocking, Relaxed);
     }
 
+    /// How many wait in that direction, or were called and have not run since.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn waiting(&self, direction: Direction) -> usize {
+        self.count(direction).waiting.load(Relaxed)
+    }
+
     fn count(&self, direction: Direction) -> &Count {
         match direction {
             Direction::Read => &self.read,
@@ -390,10 +396,10 @@ impl State {
 }
 
 /// Takes back a registration, with no lock held: the source may go with it.
-fn deregister(registered: Option<Registered>, descriptor: BorrowedFd<'_>) {
+fn deregister(registered: Option<Registered>, descriptor: RawFd) {
     if let Some(Registered { poller, key }) = registered {
         // It fails if somebody else has closed the descriptor; the key is dead in any case.
-        let _ = poller.deregister(descriptor.as_raw_fd(), key);
+        let _ = poller.deregister(descriptor, key);
     }
 }
 

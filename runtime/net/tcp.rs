@@ -1,0 +1,333 @@
+//! TCP: a listener and streams.
+
+#![expect(unsafe_code, reason = "a raw descriptor may be taken over")]
+
+use super::{
+    Shutdown, SocketAddr, ToSocketAddrs, common, first_success,
+    socket::{Socket, is_ours},
+    stream_io, timeouts,
+};
+use crate::wait::source::Direction;
+use std::{
+    fmt,
+    io::{self, IoSlice, IoSliceMut, Read, Write},
+    iter::FusedIterator,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
+    sync::Arc,
+    time::Duration,
+};
+
+/// A TCP connection: `std::net::TcpStream`, green.
+///
+/// Reads and writes wait in the calling green thread, or kernel thread. One may read while another
+/// writes, and many may read: each read gets what one system call got.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use sward::net::{TcpListener, TcpStream};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let mut client = TcpStream::connect(listener.local_addr()?)?;
+/// let (mut server, _) = listener.accept()?;
+/// client.write_all(b"hello")?;
+/// let mut greeting = [0; 5];
+/// server.read_exact(&mut greeting)?;
+/// assert_eq!(&greeting, b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct TcpStream {
+    socket: Arc<Socket<std::net::TcpStream>>,
+}
+
+common!(TcpStream, std::net::TcpStream, std::net::TcpStream);
+timeouts!(TcpStream, std::net::TcpStream);
+stream_io!(TcpStream);
+
+impl TcpStream {
+    /// Connects to the first of the addresses that lets itself be connected to, trying one after
+    /// another.
+    ///
+    /// # Errors
+    ///
+    /// That of the last attempt; that of looking up a name; `InvalidInput` if there is no address.
+    pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
+        first_success(&addr, |it| Self::connect_within(it, None))
+    }
+
+    /// Connects to `addr` within `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`](io::ErrorKind::TimedOut) after that time; `InvalidInput` if it is no time at all;
+    /// else the system's.
+    pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<Self> {
+        Self::connect_within(*addr, Some(timeout))
+    }
+
+    /// How many reads wait.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn waiting_reads(&self) -> usize {
+        self.socket.waiting(Direction::Read)
+    }
+
+    fn connect_within(address: SocketAddr, timeout: Option<Duration>) -> io::Result<Self> {
+        if timeout == Some(Duration::ZERO) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "cannot set a 0 duration timeout",
+            ));
+        }
+        let system = mio::net::TcpStream::connect(address)?;
+        let stream = Self::of(OwnedFd::from(system).into());
+        let socket = &stream.socket;
+        // Nobody else has the socket yet, so its timeout is free for this.
+        socket.set_timeout(Direction::Write, timeout)?;
+        socket.wait(Direction::Write, |system| match system.peer_addr() {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                Err(match system.take_error()? {
+                    Some(error) => error,
+                    None => io::ErrorKind::WouldBlock.into(),
+                })
+            }
+            Err(error) => Err(error),
+        })?;
+        socket.set_timeout(Direction::Write, None)?;
+        Ok(stream)
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or `NotConnected` if the stream was [closed](Self::close).
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.call(std::net::TcpStream::peer_addr)
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or `NotConnected` if the stream was [closed](Self::close).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.call(std::net::TcpStream::local_addr)
+    }
+
+    /// Ends reading, writing or both, for everybody who has this connection. Reads that wait then
+    /// get the end of the data, and writes an error.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or `NotConnected` if the stream was [closed](Self::close).
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.socket.call(|it| it.shutdown(how))
+    }
+
+    /// Waits for data and copies it without taking it: the next read gets the same.
+    ///
+    /// # Errors
+    ///
+    /// As for reading: the system's, [`TimedOut`](io::ErrorKind::TimedOut) after the read timeout,
+    /// `NotConnected` if the stream was [closed](Self::close).
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return self.socket.check().map(|()| 0);
+        }
+        self.socket.wait(Direction::Read, |it| it.peek(buf))
+    }
+
+    /// Says whether small writes are sent at once instead of being gathered (`TCP_NODELAY`).
+    ///
+    /// # Errors
+    ///
+    /// The system's, or `NotConnected` if the stream was [closed](Self::close).
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.socket.call(|it| it.set_nodelay(nodelay))
+    }
+
+    /// Whether small writes are sent at once.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or `NotConnected` if the stream was [closed](Self::close).
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.socket.call(std::net::TcpStream::nodelay)
+    }
+
+    /// Sets how many routers a packet may pass (`IP_TTL`).
+    ///
+    /// # Errors
+    ///
+    /// The system's, or `NotConnected` if the stream was [closed](Self::close).
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.socket.call(|it| it.set_ttl(ttl))
+    }
+
+    /// How many routers a packet may pass.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or `NotConnected` if the stream was [closed](Self::close).
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.socket.call(std::net::TcpStream::ttl)
+    }
+}
+
+/// A TCP socket that connections come to: `std::net::TcpListener`, green.
+///
+/// Any number of threads may accept from one listener; each connection goes to one of them.
+///
+/// # Examples
+///
+/// ```
+/// use sward::net::{TcpListener, TcpStream};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let client = TcpStream::connect(listener.local_addr()?)?;
+/// let (server, address) = listener.accept()?;
+/// assert_eq!(address, client.local_addr()?);
+/// assert_eq!(server.peer_addr()?, address);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct TcpListener {
+    /// mio's, because it gives out connections in non-blocking mode with one system call.
+    socket: Arc<Socket<mio::net::TcpListener>>,
+}
+
+common!(TcpListener, mio::net::TcpListener, std::net::TcpListener);
+
+impl TcpListener {
+    /// Listens on the first of the addresses that can be had. Port 0 asks the system for a free one.
+    ///
+    /// # Errors
+    ///
+    /// That of the last attempt, `AddrInUse` for example; that of looking up a name; `InvalidInput`
+    /// if there is no address.
+    pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
+        first_success(&addr, mio::net::TcpListener::bind).map(Self::of)
+    }
+
+    /// The address that it listens on.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or `NotConnected` if the listener was [closed](Self::close).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.call(mio::net::TcpListener::local_addr)
+    }
+
+    /// Waits for a connection. One that was aborted before it was accepted is passed over.
+    ///
+    /// # Errors
+    ///
+    /// The system's: when no descriptor is left, say, and then the connection waits for the next
+    /// call. [`TimedOut`](io::ErrorKind::TimedOut) after the [timeout](Self::set_accept_timeout);
+    /// `NotConnected` if the listener was [closed](Self::close).
+    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (system, address) = self.socket.wait(Direction::Read, |it| {
+            loop {
+                match it.accept() {
+                    Err(error)
+                        if matches!(
+                            error.kind(),
+                            io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
+                        ) => {}
+                    result => return result,
+                }
+            }
+        })?;
+        Ok((TcpStream::of(OwnedFd::from(system).into()), address))
+    }
+
+    /// The connections that come, without end: each `next` is an [`accept`](Self::accept).
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming { listener: self }
+    }
+
+    /// For how long [`accept`](Self::accept) waits; `None` is for ever.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` if the listener was [closed](Self::close).
+    pub fn accept_timeout(&self) -> io::Result<Option<Duration>> {
+        self.socket.timeout(Direction::Read)
+    }
+
+    /// Lets each [`accept`](Self::accept) wait for `timeout` at most, and then fail with
+    /// [`TimedOut`](io::ErrorKind::TimedOut). Those that wait already are given `timeout` from now
+    /// on.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for no time at all; `NotConnected` if the listener was [closed](Self::close).
+    pub fn set_accept_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.socket.set_timeout(Direction::Read, timeout)
+    }
+
+    /// Sets how many routers a packet may pass, for the connections to come (`IP_TTL`).
+    ///
+    /// # Errors
+    ///
+    /// The system's, or `NotConnected` if the listener was [closed](Self::close).
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.socket.call(|it| it.set_ttl(ttl))
+    }
+
+    /// How many routers a packet may pass.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or `NotConnected` if the listener was [closed](Self::close).
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.socket.call(mio::net::TcpListener::ttl)
+    }
+}
+
+impl From<std::net::TcpListener> for TcpListener {
+    /// Takes over std's listener, and puts it into non-blocking mode: here, calls wait.
+    fn from(system: std::net::TcpListener) -> Self {
+        if is_ours(&system) {
+            // The system refuses this to no socket.
+            let _ = system.set_nonblocking(true);
+        }
+        Self::of(mio::net::TcpListener::from_std(system))
+    }
+}
+
+impl From<TcpListener> for std::net::TcpListener {
+    /// Gives the descriptor away, with its mode; a duplicate of it if there are clones, which then
+    /// stays in the non-blocking mode that it shares with them.
+    ///
+    /// # Panics
+    ///
+    /// If the listener has clones and there is no descriptor left for a duplicate.
+    #[track_caller]
+    fn from(listener: TcpListener) -> Self {
+        let taken = Socket::take(listener.socket);
+        let system = Self::from(OwnedFd::from(taken.inner));
+        if is_ours(&system) {
+            // The system refuses this to no socket.
+            let _ = system.set_nonblocking(taken.nonblocking);
+        }
+        system
+    }
+}
+
+/// The connections that come to a [`TcpListener`], without end.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    listener: &'a TcpListener,
+}
+
+impl Iterator for Incoming<'_> {
+    type Item = io::Result<TcpStream>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.listener.accept().map(|(stream, _)| stream))
+    }
+}
+
+impl FusedIterator for Incoming<'_> {}
