@@ -22,12 +22,15 @@ mod socket;
 mod tcp;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod udp;
+pub mod unix;
 
 pub use std::net::{
     AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,
     ToSocketAddrs,
 };
 pub use tcp::{Incoming, TcpListener, TcpStream};
+pub use udp::UdpSocket;
 
 use socket::offload;
 use std::{alloc::Layout, io, option, slice};
@@ -251,7 +254,7 @@ macro_rules! timeouts {
             fn from(system: $std) -> Self {
                 if is_ours(&system) {
                     // The system refuses this to no socket.
-                    let _ = system.set_nonblocking(true);
+                    drop(system.set_nonblocking(true));
                 }
                 let timeouts = [
                     (Direction::Read, system.read_timeout()),
@@ -261,7 +264,7 @@ macro_rules! timeouts {
                 for (direction, timeout) in timeouts {
                     if let Ok(Some(timeout)) = timeout {
                         // It is not zero, as it comes from the system.
-                        let _ = this.socket.set_timeout(direction, Some(timeout));
+                        drop(this.socket.set_timeout(direction, Some(timeout)));
                     }
                 }
                 this
@@ -281,12 +284,33 @@ macro_rules! timeouts {
                 let system = taken.inner;
                 if is_ours(&system) {
                     // The system refuses none of this to a socket; a closed one does not matter.
-                    let _ = system.set_nonblocking(taken.nonblocking);
-                    let _ = system.set_read_timeout(taken.read_timeout);
-                    let _ = system.set_write_timeout(taken.write_timeout);
+                    drop(system.set_nonblocking(taken.nonblocking));
+                    drop(system.set_read_timeout(taken.read_timeout));
+                    drop(system.set_write_timeout(taken.write_timeout));
                 }
                 system
             }
+        }
+    };
+}
+
+/// What std's method of the same name does, and does not wait for.
+macro_rules! delegate {
+    ($name:ident: $(
+        $(#[$doc:meta])*
+        fn $method:ident(&self $(, $argument:ident: $type:ty)*) -> $result:ty;
+    )*) => {
+        impl $name {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                ///
+                /// The system's, or `NotConnected` if the socket was [closed](Self::close).
+                pub fn $method(&self $(, $argument: $type)*) -> io::Result<$result> {
+                    self.socket.call(|it| it.$method($($argument),*))
+                }
+            )*
         }
     };
 }
@@ -355,4 +379,4 @@ macro_rules! stream_io {
     };
 }
 
-use {common, stream_io, timeouts};
+use {common, delegate, stream_io, timeouts};

@@ -37,6 +37,11 @@ use std::{
     time::Duration,
 };
 
+/// After how long to look again, at first.
+const FIRST_LOOK: Duration = Duration::from_micros(100);
+/// After how long to look again, at last.
+const LAST_LOOK: Duration = Duration::from_millis(10);
+
 /// A descriptor of type `T` and its source.
 pub(crate) struct Socket<T> {
     /// Goes first: the poller forgets a descriptor before it is closed.
@@ -99,6 +104,27 @@ impl<T: AsFd> Socket<T> {
         }
         let source = &self.watch.source;
         source.until_ready(self.inner.as_fd(), direction, || call(&self.inner))
+    }
+
+    /// As [`wait`](Self::wait) for writing, for what the kernel does not tell the end of: looks again
+    /// by itself, ever less often.
+    pub(crate) fn wait_by_looking<R>(
+        &self,
+        mut call: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        if !self.watch.nonblocking {
+            return self.away(call);
+        }
+        let mut pause = FIRST_LOOK;
+        let next = || {
+            let now = pause;
+            pause = (2 * pause).min(LAST_LOOK);
+            Some(now)
+        };
+        let source = &self.watch.source;
+        source.until_ready_or_due(self.inner.as_fd(), Direction::Write, next, || {
+            call(&self.inner)
+        })
     }
 
     /// Does `call`, which blocks, where it may.

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "a raw descriptor may be taken over")]
 
 use super::{
-    Shutdown, SocketAddr, ToSocketAddrs, common, first_success,
+    Shutdown, SocketAddr, ToSocketAddrs, common, delegate, first_success,
     socket::{Socket, is_ours},
     stream_io, timeouts,
 };
@@ -44,6 +44,30 @@ pub struct TcpStream {
 common!(TcpStream, std::net::TcpStream, std::net::TcpStream);
 timeouts!(TcpStream, std::net::TcpStream);
 stream_io!(TcpStream);
+
+delegate! { TcpStream:
+    /// The address of the other end.
+    fn peer_addr(&self) -> SocketAddr;
+
+    /// The address of this end.
+    fn local_addr(&self) -> SocketAddr;
+
+    /// Ends reading, writing or both, for everybody who has this connection. Reads that wait then
+    /// get the end of the data, and writes an error.
+    fn shutdown(&self, how: Shutdown) -> ();
+
+    /// Says whether small writes are sent at once instead of being gathered (`TCP_NODELAY`).
+    fn set_nodelay(&self, nodelay: bool) -> ();
+
+    /// Whether small writes are sent at once.
+    fn nodelay(&self) -> bool;
+
+    /// Sets how many routers a packet may pass (`IP_TTL`).
+    fn set_ttl(&self, ttl: u32) -> ();
+
+    /// How many routers a packet may pass.
+    fn ttl(&self) -> u32;
+}
 
 impl TcpStream {
     /// Connects to the first of the addresses that lets itself be connected to, trying one after
@@ -98,34 +122,6 @@ impl TcpStream {
         Ok(stream)
     }
 
-    /// The address of the other end.
-    ///
-    /// # Errors
-    ///
-    /// The system's, or `NotConnected` if the stream was [closed](Self::close).
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.call(std::net::TcpStream::peer_addr)
-    }
-
-    /// The address of this end.
-    ///
-    /// # Errors
-    ///
-    /// The system's, or `NotConnected` if the stream was [closed](Self::close).
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.call(std::net::TcpStream::local_addr)
-    }
-
-    /// Ends reading, writing or both, for everybody who has this connection. Reads that wait then
-    /// get the end of the data, and writes an error.
-    ///
-    /// # Errors
-    ///
-    /// The system's, or `NotConnected` if the stream was [closed](Self::close).
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.socket.call(|it| it.shutdown(how))
-    }
-
     /// Waits for data and copies it without taking it: the next read gets the same.
     ///
     /// # Errors
@@ -137,42 +133,6 @@ impl TcpStream {
             return self.socket.check().map(|()| 0);
         }
         self.socket.wait(Direction::Read, |it| it.peek(buf))
-    }
-
-    /// Says whether small writes are sent at once instead of being gathered (`TCP_NODELAY`).
-    ///
-    /// # Errors
-    ///
-    /// The system's, or `NotConnected` if the stream was [closed](Self::close).
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.socket.call(|it| it.set_nodelay(nodelay))
-    }
-
-    /// Whether small writes are sent at once.
-    ///
-    /// # Errors
-    ///
-    /// The system's, or `NotConnected` if the stream was [closed](Self::close).
-    pub fn nodelay(&self) -> io::Result<bool> {
-        self.socket.call(std::net::TcpStream::nodelay)
-    }
-
-    /// Sets how many routers a packet may pass (`IP_TTL`).
-    ///
-    /// # Errors
-    ///
-    /// The system's, or `NotConnected` if the stream was [closed](Self::close).
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.socket.call(|it| it.set_ttl(ttl))
-    }
-
-    /// How many routers a packet may pass.
-    ///
-    /// # Errors
-    ///
-    /// The system's, or `NotConnected` if the stream was [closed](Self::close).
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.socket.call(std::net::TcpStream::ttl)
     }
 }
 
@@ -199,6 +159,17 @@ pub struct TcpListener {
 
 common!(TcpListener, mio::net::TcpListener, std::net::TcpListener);
 
+delegate! { TcpListener:
+    /// The address that it listens on.
+    fn local_addr(&self) -> SocketAddr;
+
+    /// Sets how many routers a packet may pass, for the connections to come (`IP_TTL`).
+    fn set_ttl(&self, ttl: u32) -> ();
+
+    /// How many routers a packet may pass.
+    fn ttl(&self) -> u32;
+}
+
 impl TcpListener {
     /// Listens on the first of the addresses that can be had. Port 0 asks the system for a free one.
     ///
@@ -208,15 +179,6 @@ impl TcpListener {
     /// if there is no address.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         first_success(&addr, mio::net::TcpListener::bind).map(Self::of)
-    }
-
-    /// The address that it listens on.
-    ///
-    /// # Errors
-    ///
-    /// The system's, or `NotConnected` if the listener was [closed](Self::close).
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.call(mio::net::TcpListener::local_addr)
     }
 
     /// Waits for a connection. One that was aborted before it was accepted is passed over.
@@ -266,24 +228,6 @@ impl TcpListener {
     pub fn set_accept_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.socket.set_timeout(Direction::Read, timeout)
     }
-
-    /// Sets how many routers a packet may pass, for the connections to come (`IP_TTL`).
-    ///
-    /// # Errors
-    ///
-    /// The system's, or `NotConnected` if the listener was [closed](Self::close).
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.socket.call(|it| it.set_ttl(ttl))
-    }
-
-    /// How many routers a packet may pass.
-    ///
-    /// # Errors
-    ///
-    /// The system's, or `NotConnected` if the listener was [closed](Self::close).
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.socket.call(mio::net::TcpListener::ttl)
-    }
 }
 
 impl From<std::net::TcpListener> for TcpListener {
@@ -291,7 +235,7 @@ impl From<std::net::TcpListener> for TcpListener {
     fn from(system: std::net::TcpListener) -> Self {
         if is_ours(&system) {
             // The system refuses this to no socket.
-            let _ = system.set_nonblocking(true);
+            drop(system.set_nonblocking(true));
         }
         Self::of(mio::net::TcpListener::from_std(system))
     }
@@ -310,7 +254,7 @@ impl From<TcpListener> for std::net::TcpListener {
         let system = Self::from(OwnedFd::from(taken.inner));
         if is_ours(&system) {
             // The system refuses this to no socket.
-            let _ = system.set_nonblocking(taken.nonblocking);
+            drop(system.set_nonblocking(taken.nonblocking));
         }
         system
     }

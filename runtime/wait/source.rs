@@ -59,7 +59,7 @@ static HOOK: OnceLock<fn()> = OnceLock::new();
 /// the poller's waiter: it sees to it that somebody turns the poller. The first to set one wins.
 pub(crate) fn when_awaited(hook: fn()) {
     // A second hook is void by contract.
-    let _ = HOOK.set(hook);
+    drop(HOOK.set(hook));
 }
 
 /// A thread is about to wait for a descriptor.
@@ -179,6 +179,19 @@ impl Source {
         self: &Arc<Self>,
         descriptor: BorrowedFd<'_>,
         direction: Direction,
+        call: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.until_ready_or_due(descriptor, direction, || None, call)
+    }
+
+    /// As [`until_ready`](Self::until_ready), and looks again after each `pause` too, if the kernel
+    /// does not tell of what is waited for.
+    #[inline]
+    pub(crate) fn until_ready_or_due<T>(
+        self: &Arc<Self>,
+        descriptor: BorrowedFd<'_>,
+        direction: Direction,
+        mut pause: impl FnMut() -> Option<Duration>,
         mut call: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
         let mut patience = None;
@@ -194,7 +207,7 @@ impl Source {
                     return Ok(value);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait(descriptor, direction, seen, &mut patience)?;
+                    self.wait(descriptor, direction, seen, &mut patience, pause())?;
                 }
                 Err(error) => {
                     if patience.is_some() {
@@ -208,7 +221,7 @@ impl Source {
         }
     }
 
-    /// Waits for an edge after those `seen`. May return for no reason.
+    /// Waits for an edge after those `seen`, or for `pause`. May return for no reason.
     #[cold]
     fn wait(
         self: &Arc<Self>,
@@ -216,6 +229,7 @@ impl Source {
         direction: Direction,
         seen: u64,
         patience: &mut Option<Patience>,
+        pause: Option<Duration>,
     ) -> io::Result<()> {
         if self.is_nonblocking() {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -235,6 +249,8 @@ impl Source {
             deadline: side.timeout.and_then(deadline_after),
             changes: side.changes,
         }));
+        let look = pause.and_then(deadline_after);
+        let until = deadline.into_iter().chain(look).min();
         // Relaxed: it only changes under the lock, which is ours.
         if count.edges.load(Relaxed) != seen {
             return Ok(());
@@ -243,18 +259,16 @@ impl Source {
             Direction::Read => (|it| &mut it.read.line, Reason::Readable),
             Direction::Write => (|it| &mut it.write.line, Reason::Writable),
         };
-        match wait_in_line(&self.state, state, line, NO_SLOT, reason, deadline) {
-            Ok(()) => Ok(()),
-            Err(TimedOut) => {
-                let mut state = self.state.lock();
-                self.check()?;
-                if state.side(direction).changes != changes {
-                    // It was given more time, or less, while it woke: the next look reckons.
-                    return Ok(());
-                }
-                Err(io::ErrorKind::TimedOut.into())
+        let waited = wait_in_line(&self.state, state, line, NO_SLOT, reason, until);
+        if waited == Err(TimedOut) && until == deadline {
+            let mut state = self.state.lock();
+            self.check()?;
+            // If it was given more time, or less, while it woke, the next look reckons.
+            if state.side(direction).changes == changes {
+                return Err(io::ErrorKind::TimedOut.into());
             }
         }
+        Ok(())
     }
 
     /// Lets the poller watch the descriptor, if it does not yet.
@@ -310,14 +324,14 @@ impl Source {
         drop(state);
         readers.wake();
         writers.wake();
-        deregister(registered, descriptor);
+        deregister(registered.as_ref(), descriptor);
         true
     }
 
     /// Lets the poller forget the descriptor, which is about to be closed or given away.
     pub(crate) fn forget(&self, descriptor: RawFd) {
         let registered = self.state.lock().registered.take();
-        deregister(registered, descriptor);
+        deregister(registered.as_ref(), descriptor);
     }
 
     /// For how long calls of that direction wait.
@@ -396,10 +410,10 @@ impl State {
 }
 
 /// Takes back a registration, with no lock held: the source may go with it.
-fn deregister(registered: Option<Registered>, descriptor: RawFd) {
+fn deregister(registered: Option<&Registered>, descriptor: RawFd) {
     if let Some(Registered { poller, key }) = registered {
         // It fails if somebody else has closed the descriptor; the key is dead in any case.
-        let _ = poller.deregister(descriptor, key);
+        drop(poller.deregister(descriptor, *key));
     }
 }
 
