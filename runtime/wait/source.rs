@@ -59,7 +59,7 @@ static HOOK: OnceLock<fn()> = OnceLock::new();
 /// the poller's waiter: it sees to it that somebody turns the poller. The first to set one wins.
 pub(crate) fn when_awaited(hook: fn()) {
     // A second hook is void by contract.
-    drop(HOOK.set(hook));
+    let _ = HOOK.set(hook);
 }
 
 /// A thread is about to wait for a descriptor.

@@ -90,7 +90,9 @@ fn one_may_read_while_another_writes() {
             for (offset, byte) in chunk[..length].iter_mut().enumerate() {
                 *byte = ((sent + offset) % 251 ^ seed) as u8;
             }
-            (&mut &*stream).write_all(&chunk[..length]).expect("a reader");
+            (&mut &*stream)
+                .write_all(&chunk[..length])
+                .expect("a reader");
             sent += length;
         }
         stream.shutdown(Shutdown::Write).expect("connected");
@@ -252,7 +254,10 @@ fn a_timeout_extended_while_it_fires_does_not_fire() {
         let (result, end) = join(reader);
         assert_eq!(result, Err(ErrorKind::TimedOut));
         // A machine that held every extender up for 5 ms proves nothing.
-        assert!(gap >= more || end >= last + more, "it fired while it was extended");
+        assert!(
+            gap >= more || end >= last + more,
+            "it fired while it was extended"
+        );
         drop(far);
     });
 }
@@ -328,7 +333,10 @@ fn after_close_everything_fails_alike() {
         assert_eq!(kind((&*near).read(&mut [0])), closed.map(|()| 0));
         assert_eq!(kind((&*near).read(&mut [])), closed.map(|()| 0));
         assert_eq!(kind((&*near).write(&[0])), closed.map(|()| 0));
-        assert_eq!(kind((&*near).write_vectored(&[IoSlice::new(&[0])])), closed.map(|()| 0));
+        assert_eq!(
+            kind((&*near).write_vectored(&[IoSlice::new(&[0])])),
+            closed.map(|()| 0)
+        );
         assert_eq!(kind(near.peek(&mut [0])), closed.map(|()| 0));
         assert_eq!(kind(near.peer_addr()).map(drop), closed);
         assert_eq!(kind(near.local_addr()).map(drop), closed);
@@ -422,7 +430,10 @@ fn every_connection_goes_to_one_of_many_acceptors() {
         for acceptor in acceptors {
             assert_eq!(join(acceptor), ErrorKind::NotConnected);
         }
-        assert_eq!(kind(listener.accept()).map(drop), Err(ErrorKind::NotConnected));
+        assert_eq!(
+            kind(listener.accept()).map(drop),
+            Err(ErrorKind::NotConnected)
+        );
         assert!(TcpStream::connect(address).is_err(), "nobody listens");
     });
 }
@@ -576,7 +587,11 @@ fn what_cannot_be_had_is_an_error() {
             Err(ErrorKind::InvalidInput)
         );
         assert_eq!(
-            kind(TcpStream::connect_timeout(&address, Duration::from_secs(60))).map(drop),
+            kind(TcpStream::connect_timeout(
+                &address,
+                Duration::from_secs(60)
+            ))
+            .map(drop),
             Err(ErrorKind::ConnectionRefused)
         );
     });
@@ -664,7 +679,10 @@ fn calls_that_may_not_wait_would_block() {
     on_every_home(|_| {
         let (listener, address) = listener();
         listener.set_nonblocking(true).expect("open");
-        assert_eq!(kind(listener.accept()).map(drop), Err(ErrorKind::WouldBlock));
+        assert_eq!(
+            kind(listener.accept()).map(drop),
+            Err(ErrorKind::WouldBlock)
+        );
         let near = TcpStream::connect(address).expect("a listener");
         listener.set_nonblocking(false).expect("open");
         let (far, _) = listener.accept().expect("a client");
@@ -700,7 +718,10 @@ fn std_s_sockets_become_ours_and_back() {
             .expect("open");
         let start = Instant::now();
         assert!((&theirs).read(&mut [0]).is_err());
-        assert!(start.elapsed() >= Duration::from_millis(1), "it did not block");
+        assert!(
+            start.elapsed() >= Duration::from_millis(1),
+            "it did not block"
+        );
 
         // A clone stays ours while the other goes: each has a descriptor of its own then.
         let ours = TcpStream::from(OwnedFd::from(theirs));
