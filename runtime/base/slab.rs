@@ -13,10 +13,9 @@
 //!
 //! # Invariants
 //!
-//! - A block's first [`KEPT_BYTES`] belong to its users for ever: zero in a fresh block, afterwards
-//!   what the last user left. [`for_each_block`] visits blocks while others allocate and free them;
-//!   a word there (a count of references, zero when the block is free) tells which ones live.
-//!   In fact nothing here ever writes to a block.
+//! - Nothing here ever writes to a block: it is zero when fresh, and afterwards as its last user left
+//!   it. [`for_each_block`] visits blocks while others allocate and free them; a word of them that
+//!   counts references, zero while the block is free, tells which ones live.
 //! - A chunk is unmapped only while nobody iterates.
 //!
 //! # Not done
@@ -33,8 +32,6 @@ use std::{fmt, io, ptr::NonNull, sync::PoisonError};
 
 /// The size of a block; it is aligned to 64.
 pub(crate) const BLOCK_BYTES: usize = 256;
-/// The front of a block that keeps what its users wrote, also while the block is free.
-pub(crate) const KEPT_BYTES: usize = BLOCK_BYTES;
 /// How many blocks move between a cache and the slab at a time.
 const BATCH: usize = 32;
 const CHUNK_BYTES: usize = 256 * 1024;

@@ -22,7 +22,10 @@
 
 #![expect(unsafe_code, reason = "a suspended stack moves from thread to thread")]
 
-use super::stack::{Guarded, Slot, SlotId, StackClass, Taken};
+use super::{
+    range::Guarded,
+    stack::{Slot, SlotId, StackClass, Taken},
+};
 use crate::base::{
     memory,
     primitives::global::{AtomicPtr, Ordering::Relaxed},
@@ -31,7 +34,7 @@ use corosensei::{Coroutine, CoroutineResult, stack::StackPointer};
 use std::{
     convert::Infallible,
     fmt, io,
-    mem::offset_of,
+    mem::{self, offset_of},
     ops::Range,
     ptr::{self, NonNull},
 };
@@ -152,6 +155,19 @@ impl Fiber {
         yielder.suspend(value)
     }
 
+    /// Takes a fiber back to the slab where no pool is at hand.
+    ///
+    /// # Safety
+    ///
+    /// As for [`FiberPool::put`].
+    pub(crate) unsafe fn give_back(self) {
+        // SAFETY: it is bound.
+        unsafe { self.set_task(ptr::null()) };
+        // SAFETY: it is bound.
+        let class = unsafe { self.class() };
+        class.put([slot_of(self)].into_iter());
+    }
+
     /// Says whose fiber it is, to the report of an overflow.
     ///
     /// # Safety
@@ -261,6 +277,9 @@ pub(crate) struct FiberPool {
     /// Of that class, at most `hoard`, for which the pool holds promises of its own.
     hot: Vec<Fiber>,
     hoard: usize,
+    /// Promises of stacks of that class that no task has, so that most spawns need no lock. At most
+    /// `2 * hoard`.
+    promises: usize,
 }
 
 impl FiberPool {
@@ -277,7 +296,45 @@ impl FiberPool {
             entry,
             hot: Vec::with_capacity(hoard),
             hoard,
+            promises: 0,
         })
+    }
+
+    /// Promises a stack of `class` to a task, for [`Fiber::bind`].
+    ///
+    /// # Errors
+    ///
+    /// As [`StackClass::reserve`].
+    #[inline]
+    pub(crate) fn reserve(&mut self, class: &'static StackClass) -> io::Result<()> {
+        if ptr::eq(class, self.class) && self.promises > 0 {
+            self.promises -= 1;
+            return Ok(());
+        }
+        self.reserve_more(class)
+    }
+
+    /// Takes back the promise of a stack of `class`, whoever made it. The stack was never bound, or
+    /// has been put back.
+    #[inline]
+    pub(crate) fn release(&mut self, class: &'static StackClass) {
+        if !ptr::eq(class, self.class) {
+            return class.release(1);
+        }
+        self.promises += 1;
+        if self.promises > 2 * self.hoard {
+            class.release(self.hoard);
+            self.promises -= self.hoard;
+        }
+    }
+
+    #[cold]
+    fn reserve_more(&mut self, class: &'static StackClass) -> io::Result<()> {
+        if ptr::eq(class, self.class) && class.reserve(self.hoard).is_ok() {
+            self.promises = self.hoard - 1;
+            return Ok(());
+        }
+        class.reserve(1)
     }
 
     /// Takes a fiber back.
@@ -301,9 +358,10 @@ impl FiberPool {
         self.hot.push(fiber);
     }
 
-    /// Gives all idle fibers back to the slab, so that they can be trimmed.
+    /// Gives all idle fibers and promises back to the slab, so that they can be trimmed.
     pub(crate) fn flush(&mut self) {
         self.spill(self.hot.len());
+        self.class.release(mem::take(&mut self.promises));
     }
 
     /// Gives the `count` fibers back that have been here for the longest.

@@ -14,7 +14,9 @@
 //! the next task begins by a plain switch. Such a fiber holds nothing, so its memory may go.
 
 pub(crate) mod fiber;
+mod guard;
 pub(crate) mod overflow;
+mod range;
 pub(crate) mod stack;
 
 #[cfg(all(test, not(loom)))]

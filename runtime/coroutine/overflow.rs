@@ -20,7 +20,7 @@
 
 use super::{
     fiber::task_on,
-    stack::{Guarded, guarded_by},
+    range::{Guarded, guarded_by},
 };
 use crate::base::{fatal::LastWords, memory};
 use std::{
@@ -52,6 +52,9 @@ unsafe impl Sync for Action {}
 unsafe impl Send for Action {}
 
 /// Installs the handler, once for the process; later calls do nothing.
+///
+/// It only helps on threads with an [`AlternateStack`]: without one the kernel finds no room for the
+/// handler on the full stack, and kills the process without a word.
 ///
 /// # Errors
 ///

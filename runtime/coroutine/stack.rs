@@ -12,14 +12,6 @@
 //! | warm      | idle: guard, a suspended fiber and its pages are in place                      |
 //! | cold      | idle: the guard is in place, the pages have been given back                    |
 //!
-//! # Guards
-//!
-//! `MADV_GUARD_INSTALL` (Linux 6.13) makes a page fault without cutting the mapping in two, so that a
-//! million stacks fit into a handful of mappings. It is done when a slot is first taken and lasts as
-//! long as the chunk. Each chunk tries it on its first slot. Where the kernel refuses, guards are made
-//! by `mprotect` when the stack is promised, as that may fail: two mappings each, out of
-//! `vm.max_map_count`.
-//!
 //! # Invariants
 //!
 //! - `promised <= ready`, over all chunks. Every slot that is out is covered by a promise, be it the
@@ -32,16 +24,17 @@
 
 #![expect(unsafe_code, reason = "advises, protects and unmaps memory")]
 
+use super::{
+    guard::{self, Guards},
+    range::Range,
+};
 use crate::base::{
     fatal::fatal,
     memory,
-    primitives::global::{
-        AtomicPtr, AtomicUsize, Mutex, MutexGuard,
-        Ordering::{AcqRel, Acquire, Relaxed, Release},
-    },
+    primitives::global::{Mutex, MutexGuard},
 };
 use std::{
-    fmt, fs, io, iter,
+    fmt, io,
     ptr::{self, NonNull},
     sync::PoisonError,
 };
@@ -58,10 +51,10 @@ const CHUNK_BYTES: usize = 64 << 20;
 const CLASSES: usize = 4 * (MAX_BYTES / MIN_BYTES).ilog2() as usize + 1;
 /// How many cold stacks lose their pages between two sections.
 const TRIM_BATCH: usize = 64;
-/// `MADV_GUARD_INSTALL`, which `libc` does not know yet.
-const GUARD_INSTALL: i32 = 102;
-/// Mappings left to the rest of the program when guards cost mappings.
-const SPARE_MAPPINGS: usize = 4096;
+/// How many chunks, and how many stacks in others, one trim of what has rested gives back at most:
+/// some milliseconds' work.
+const TRIM_CHUNKS: usize = 64;
+const TRIM_STACKS: usize = 4096;
 
 /// Stacks of one size.
 pub(crate) struct StackClass {
@@ -78,32 +71,6 @@ static ALL: [StackClass; CLASSES] = {
     }
     all
 };
-
-/// A mapping that may hold stacks, for the signal handler: never freed, but used again.
-struct Range {
-    class: &'static StackClass,
-    /// Set before it is published, never changed.
-    next: *const Range,
-    slots: AtomicUsize,
-    /// Zero while nothing is mapped.
-    base: AtomicUsize,
-}
-
-// SAFETY: `next` is a link that never changes, to a `Range` that is never freed.
-unsafe impl Sync for Range {}
-
-/// All ranges that ever were. Pushed to, never popped.
-static RANGES: AtomicPtr<Range> = AtomicPtr::new(ptr::null_mut());
-/// Mappings made by guards, over all classes.
-static GUARD_MAPPINGS: AtomicUsize = AtomicUsize::new(0);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Guards {
-    /// By `madvise`, when a slot is first taken.
-    Advised,
-    /// By `mprotect`, when a slot becomes ready.
-    Protected,
-}
 
 struct Slab {
     chunks: Vec<Chunk>,
@@ -172,16 +139,6 @@ pub(crate) enum Taken {
     Warm(Slot),
     /// Guarded, with nothing on it.
     Blank(Slot),
-}
-
-/// A stack found by an address in its guard.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Guarded {
-    pub(crate) class: &'static StackClass,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-    /// The slot's number in its chunk.
-    pub(crate) index: usize,
 }
 
 /// How many stacks of a class there are.
@@ -314,7 +271,7 @@ impl StackClass {
         let slot = slab.lend(self, id);
         drop(slab);
         if guards == Guards::Advised {
-            guard_for_sure(slot.start);
+            guard::install_for_sure(slot.start);
         }
         each(Taken::Blank(slot));
     }
@@ -355,25 +312,31 @@ impl StackClass {
     /// Gives idle stacks back to the kernel. Returns how many bytes of addresses went.
     fn trim(&self, which: Trim) -> usize {
         let mut bytes = 0;
-        // One chunk at a time: unmapping takes long, and the lock is for others too.
         loop {
-            let Some((place, chunk)) = self.slab().detach(which) else {
-                break;
-            };
-            let length = self.stride() * chunk.slots;
-            // SAFETY: `detach` took every slot of this chunk, all idle, off the lists.
-            if unsafe { memory::unmap(chunk.start, length) }.is_ok() {
-                if chunk.guards == Guards::Protected {
-                    GUARD_MAPPINGS.fetch_sub(2 * chunk.ready, Relaxed);
+            let chunks = self.slab().detach(which);
+            // Unmapping takes long, and the lock is for others too.
+            for (place, chunk) in &chunks {
+                let length = self.stride() * chunk.slots;
+                // SAFETY: `detach` took every slot of this chunk, all idle, off the lists.
+                if unsafe { memory::unmap(chunk.start, length) }.is_ok() {
+                    if chunk.guards == Guards::Protected {
+                        guard::forget(chunk.ready);
+                    }
+                    self.slab().vacant.push(*place);
+                    bytes += length;
+                } else {
+                    // It would have cut a mapping in two, of which there are too many. The pages can
+                    // go all the same.
+                    // SAFETY: as above.
+                    drop(unsafe { memory::advise(chunk.start, length, libc::MADV_DONTNEED) });
+                    self.slab().attach(*place, chunk);
                 }
-                self.slab().vacant.push(place);
-                bytes += length;
-            } else {
-                // The unmapping would have cut a mapping in two. The pages can go all the same.
-                // SAFETY: as above.
-                drop(unsafe { memory::advise(chunk.start, length, libc::MADV_DONTNEED) });
-                self.slab().attach(place, &chunk);
-                break;
+            }
+            match which {
+                // There may be more. Next time.
+                Trim::Rested if chunks.len() == TRIM_CHUNKS => return bytes,
+                Trim::All if chunks.len() == TRIM_CHUNKS => {}
+                Trim::Rested | Trim::All => break,
             }
         }
         self.cool(which);
@@ -389,7 +352,7 @@ impl StackClass {
     fn cool(&self, which: Trim) {
         let mut slab = self.slab();
         let mut left = match which {
-            Trim::Rested => slab.rested,
+            Trim::Rested => slab.rested.min(TRIM_STACKS),
             Trim::All => slab.warm.len(),
         };
         while left > 0 {
@@ -502,7 +465,7 @@ impl Slab {
             Guards::Advised => chunk.ready = chunk.slots,
             Guards::Protected => {
                 for _ in 0..missing.min((chunk.slots - chunk.ready) as usize) {
-                    outcome = protect(chunk.base + stride * chunk.ready as usize);
+                    outcome = guard::protect(chunk.base + stride * chunk.ready as usize);
                     if outcome.is_err() {
                         break;
                     }
@@ -534,7 +497,7 @@ impl Slab {
         // pages refuses, and is right.
         // SAFETY: advice about pages just mapped, that drops nothing.
         drop(unsafe { memory::advise(start, stride * slots, libc::MADV_NOHUGEPAGE) });
-        let guards = match guard(start) {
+        let guards = match guard::install(start) {
             Ok(()) => Guards::Advised,
             Err(_) => Guards::Protected,
         };
@@ -553,9 +516,8 @@ impl Slab {
         };
         let range = match self.chunks.get(place as usize) {
             Some(chunk) => chunk.range,
-            None => publish(class),
+            None => Range::publish(class),
         };
-        range.slots.store(slots, Relaxed);
         let chunk = Chunk {
             range,
             base: start.as_ptr().expose_provenance(),
@@ -566,8 +528,7 @@ impl Slab {
             guards,
             stirred: true,
         };
-        // Release [range]: `slots`, to the signal handler.
-        range.base.store(chunk.base, Release);
+        range.fill(chunk.base, slots);
         if place as usize == self.chunks.len() {
             self.chunks.push(chunk);
         } else {
@@ -578,38 +539,44 @@ impl Slab {
         Ok(place)
     }
 
-    /// Takes a chunk off the lists of which nothing is out and that no promise needs.
-    fn detach(&mut self, which: Trim) -> Option<(u32, Detached)> {
-        let spare = self.ready - self.promised;
-        let at = self.chunks.iter().position(|it| {
-            it.base != 0
-                && it.out == 0
-                && it.ready as usize <= spare
-                && (which == Trim::All || !it.stirred)
-        })?;
-        let chunk = &mut self.chunks[at];
-        let start = NonNull::new(ptr::with_exposed_provenance_mut(chunk.base))?;
-        let place = u32::try_from(at).ok()?;
-        self.ready -= chunk.ready as usize;
-        chunk.base = 0;
-        // Release [range]: not needed by the handler, which only asks about stacks that are out.
-        chunk.range.base.store(0, Relaxed);
-        let detached = Detached {
-            start,
-            slots: chunk.slots as usize,
-            ready: chunk.ready as usize,
-            guards: chunk.guards,
-        };
-        self.growing.retain(|it| *it != place);
-        let front = self.rested;
-        let gone = self.warm[..front]
-            .iter()
-            .filter(|it| it.chunk == place)
-            .count();
-        self.rested -= gone;
-        self.warm.retain(|it| it.chunk != place);
-        self.cold.retain(|it| it.chunk != place);
-        Some((place, detached))
+    /// Takes chunks off the lists, at most [`TRIM_CHUNKS`], of which nothing is out and that no
+    /// promise needs.
+    fn detach(&mut self, which: Trim) -> Vec<(u32, Detached)> {
+        let mut detached = Vec::new();
+        for (place, chunk) in (0..).zip(&mut self.chunks) {
+            let needed = chunk.base == 0
+                || chunk.out > 0
+                || chunk.ready as usize > self.ready - self.promised
+                || (which == Trim::Rested && chunk.stirred);
+            if needed || detached.len() == TRIM_CHUNKS {
+                continue;
+            }
+            let start = ptr::with_exposed_provenance_mut(chunk.base);
+            if let Some(start) = NonNull::new(start) {
+                self.ready -= chunk.ready as usize;
+                chunk.base = 0;
+                chunk.range.empty();
+                let chunk = Detached {
+                    start,
+                    slots: chunk.slots as usize,
+                    ready: chunk.ready as usize,
+                    guards: chunk.guards,
+                };
+                detached.push((place, chunk));
+            }
+        }
+        if !detached.is_empty() {
+            let chunks = &self.chunks;
+            let stays = |id: &SlotId| chunks[id.chunk as usize].base != 0;
+            self.rested = self.warm[..self.rested]
+                .iter()
+                .filter(|it| stays(it))
+                .count();
+            self.warm.retain(stays);
+            self.cold.retain(stays);
+            self.growing.retain(|it| chunks[*it as usize].base != 0);
+        }
+        detached
     }
 
     /// Puts back a chunk that could not be unmapped, with nothing on its stacks.
@@ -617,9 +584,11 @@ impl Slab {
         let chunk = &mut self.chunks[place as usize];
         chunk.base = detached.start.as_ptr().expose_provenance();
         chunk.fresh = 0;
-        // Release [range]: `slots`, to the signal handler.
-        chunk.range.base.store(chunk.base, Release);
+        chunk.range.fill(chunk.base, detached.slots);
         self.ready += detached.ready;
+        // Others may have added a chunk without counting this one.
+        self.warm.reserve(self.ready - self.warm.len());
+        self.cold.reserve(self.ready - self.cold.len());
         self.growing.push(place);
     }
 }
@@ -643,126 +612,6 @@ impl Drop for Unmap {
             drop(unsafe { memory::unmap(self.start, self.bytes) });
         }
     }
-}
-
-/// Not zero when a test wants to see what happens where the kernel does not know about guards.
-#[cfg(test)]
-pub(super) static OLD_KERNEL: AtomicUsize = AtomicUsize::new(0);
-
-/// Makes the page at `start` fault, for good, without a mapping of its own.
-fn guard(start: NonNull<u8>) -> io::Result<()> {
-    #[cfg(test)]
-    if OLD_KERNEL.load(Relaxed) != 0 {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    // SAFETY: the first page of a slot that nobody has used yet, kept for this.
-    unsafe { memory::advise(start, memory::page_bytes(), GUARD_INSTALL) }
-}
-
-/// [`guard`], for a chunk where it has worked before; whatever else it takes.
-fn guard_for_sure(start: NonNull<u8>) {
-    // It can fail when the kernel is out of memory for page tables, and then the stack could not be
-    // used either; or when the program has locked its memory since, where protection still works.
-    if let Err(error) = guard(start)
-        && protect(start.as_ptr().expose_provenance()).is_err()
-    {
-        fatal(format_args!("no guard for a stack: {error}"));
-    }
-}
-
-/// Makes the page at `start` fault by a mapping of its own, counted against the kernel's limit.
-fn protect(start: usize) -> io::Result<()> {
-    let used = GUARD_MAPPINGS.load(Relaxed);
-    let limit = max_map_count();
-    if used + 2 + SPARE_MAPPINGS > limit {
-        return Err(too_many_mappings(limit));
-    }
-    let at = ptr::with_exposed_provenance_mut(start);
-    // SAFETY: the first page of a slot that nobody has used yet, kept for this.
-    if unsafe { libc::mprotect(at, memory::page_bytes(), libc::PROT_NONE) } != 0 {
-        let error = io::Error::last_os_error();
-        return Err(match error.raw_os_error() {
-            Some(libc::ENOMEM) => too_many_mappings(limit),
-            _ => error,
-        });
-    }
-    GUARD_MAPPINGS.fetch_add(2, Relaxed);
-    Ok(())
-}
-
-/// The number of mappings that the kernel allows a process.
-fn max_map_count() -> usize {
-    static LIMIT: AtomicUsize = AtomicUsize::new(0);
-    // Read anew now and then only: it is asked for every stack.
-    let known = LIMIT.load(Relaxed);
-    if known != 0 && GUARD_MAPPINGS.load(Relaxed) + 2 + SPARE_MAPPINGS <= known {
-        return known;
-    }
-    let limit = fs::read_to_string("/proc/sys/vm/max_map_count")
-        .ok()
-        .and_then(|it| it.trim().parse().ok())
-        .unwrap_or(65_530);
-    LIMIT.store(limit, Relaxed);
-    limit
-}
-
-fn too_many_mappings(limit: usize) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::OutOfMemory,
-        format!(
-            "no more stacks: before Linux 6.13 each needs two mappings for its guard, and \
-             vm.max_map_count is {limit}; raise it by `sysctl vm.max_map_count=..`"
-        ),
-    )
-}
-
-/// A new range, which the signal handler will find from now on.
-fn publish(class: &'static StackClass) -> &'static Range {
-    let range = Box::leak(Box::new(Range {
-        class,
-        next: ptr::null(),
-        slots: AtomicUsize::new(0),
-        base: AtomicUsize::new(0),
-    }));
-    let mut first = RANGES.load(Relaxed);
-    loop {
-        range.next = first;
-        // Release [range]: the fields, to the signal handler; AcqRel as each push passes on those
-        // before it.
-        match RANGES.compare_exchange(first, range, AcqRel, Relaxed) {
-            Ok(_) => return range,
-            Err(now) => first = now,
-        }
-    }
-}
-
-/// The stack in whose guard `address` lies. For a signal handler: takes no lock.
-///
-/// The answer holds if that stack is in use, as its chunk stays then.
-pub(crate) fn guarded_by(address: usize) -> Option<Guarded> {
-    // Acquire [range].
-    let first = RANGES.load(Acquire).cast_const();
-    // SAFETY: ranges are never freed.
-    let first = unsafe { first.as_ref() };
-    // SAFETY: as above.
-    let mut all = iter::successors(first, |it| unsafe { it.next.as_ref() });
-    all.find_map(|range| {
-        // Acquire [range].
-        let base = range.base.load(Acquire);
-        let stride = range.class.stride();
-        let offset = address.checked_sub(base)?;
-        if base == 0 || offset >= stride * range.slots.load(Relaxed) {
-            return None;
-        }
-        let index = offset / stride;
-        let start = base + stride * index;
-        (address - start < memory::page_bytes()).then_some(Guarded {
-            class: range.class,
-            start,
-            end: start + stride,
-            index,
-        })
-    })
 }
 
 /// Gives idle stacks back to the kernel. Returns how many bytes of addresses went.

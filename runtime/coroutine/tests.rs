@@ -2,21 +2,20 @@
 
 #![expect(unsafe_code, reason = "fibers are raw")]
 
+mod figures;
+
 use super::{
     fiber::{FINISHED, Fiber, FiberPool},
+    guard::OLD_KERNEL,
     overflow::{AlternateStack, install},
-    stack::{DEFAULT_BYTES, MAX_BYTES, MIN_BYTES, OLD_KERNEL, StackClass, Trim, guarded_by, trim},
+    range::guarded_by,
+    stack::{DEFAULT_BYTES, MAX_BYTES, MIN_BYTES, StackClass, Trim, trim},
 };
-use crate::base::{
-    in_child, memory,
-    primitives::global::{AtomicUsize, Ordering::Relaxed},
-    rng::Rng,
-};
+use crate::base::{in_child, memory, primitives::global::Ordering::Relaxed, rng::Rng};
 use std::{
     ffi::c_int,
     fmt::{self, Write},
-    fs, hint, io, ptr, thread,
-    time::Instant,
+    fs, hint, io, iter, ptr, thread,
 };
 
 /// Suspends once, then ends. The input is the fiber itself.
@@ -177,7 +176,31 @@ fn a_fiber_goes_on_upon_any_thread() {
 /// would abort.
 #[test]
 fn whoever_has_a_promise_gets_a_stack() {
-    let class = class(40 * 1024);
+    in_child::succeeds("coroutine::tests::child_binds_small_stacks");
+    in_child::succeeds("coroutine::tests::child_binds_stacks_without_one_to_spare");
+}
+
+#[test]
+#[ignore = "run by another test"]
+fn child_binds_small_stacks() {
+    bind_at_random(class(40 * 1024), 300, Promises::Pool);
+}
+
+/// Each chunk is one stack, so there are exactly as many as promised.
+#[test]
+#[ignore = "run by another test"]
+fn child_binds_stacks_without_one_to_spare() {
+    bind_at_random(class(96 << 20), 10, Promises::Class);
+}
+
+/// Who makes the promises of [`bind_at_random`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Promises {
+    Pool,
+    Class,
+}
+
+fn bind_at_random(class: &'static StackClass, most: usize, promises: Promises) {
     for seed in 1..=5 {
         thread::scope(|scope| {
             for number in 0..4 {
@@ -185,17 +208,24 @@ fn whoever_has_a_promise_gets_a_stack() {
                     let rng = Rng::new(seed * 100 + number);
                     let mut pool = FiberPool::new(class, pause).expect("memory");
                     let mut fibers = Vec::new();
-                    for _ in 0..5_000 {
-                        if fibers.len() < 300 && rng.below(9) < 5 {
-                            class.reserve(1).expect("memory");
+                    for _ in 0..3_000 {
+                        if fibers.len() < most && rng.below(9) < 5 {
+                            let promised = match promises {
+                                Promises::Pool => pool.reserve(class),
+                                Promises::Class => class.reserve(1),
+                            };
+                            promised.expect("memory");
                             let (fiber, value) = start(class, &mut pool);
                             assert_eq!(value, 1, "seed {seed}");
                             fibers.push(fiber);
                         } else if !fibers.is_empty() {
                             finish(fibers.swap_remove(rng.below(fibers.len())), &mut pool);
-                            class.release(1);
+                            match promises {
+                                Promises::Pool => pool.release(class),
+                                Promises::Class => class.release(1),
+                            }
                         }
-                        match rng.below(1000) {
+                        match rng.below(500) {
                             0 => pool.flush(),
                             1 => drop(trim(Trim::Rested)),
                             2 => drop(trim(Trim::All)),
@@ -255,6 +285,25 @@ fn an_overflow_names_the_task_and_the_setting() {
 #[ignore = "run by another test"]
 fn child_overflows() {
     run_guarded(48 * 1024, sink);
+}
+
+#[test]
+fn one_frame_that_is_bigger_than_its_stack_is_an_overflow() {
+    let said = in_child::dies("coroutine::tests::child_has_a_huge_frame", libc::SIGABRT);
+    assert!(
+        said.contains("'deep' (id 7) has overflowed its stack of 16 KiB"),
+        "{said}"
+    );
+}
+
+#[test]
+#[ignore = "run by another test"]
+fn child_has_a_huge_frame() {
+    #[expect(clippy::large_stack_arrays, reason = "it is too big")]
+    unsafe fn huge(_: *mut ()) {
+        hint::black_box([1_u8; 600 * 1024]);
+    }
+    run_guarded(16 * 1024, huge);
 }
 
 #[test]
@@ -386,13 +435,9 @@ fn child_makes_a_hundred_thousand() {
         finish(fiber, &mut pool);
     }
     class.release(COUNT);
-    // Whatever is the first to rest goes at the second trim.
-    trim(Trim::Rested);
-    assert_eq!(
-        class.counts().warm + class.hoard(),
-        COUNT.max(class.counts().warm)
-    );
-    let gone = trim(Trim::Rested);
+    // Nothing has rested yet.
+    assert_eq!(trim(Trim::Rested), 0);
+    let gone: usize = iter::from_fn(|| Some(trim(Trim::Rested)).filter(|it| *it > 0)).sum();
     assert!(gone >= (COUNT - 1000) * class.stride(), "{gone} bytes");
     let left = (status("VmRSS") + status("VmPTE")).saturating_sub(resident + tables);
     assert!(left < (8 << 20), "{left} bytes stay");
@@ -459,10 +504,8 @@ fn child_runs_out_of_addresses() {
         rlim_max: libc::RLIM_INFINITY,
     };
     // SAFETY: plain data.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) },
-        0
-    );
+    let outcome = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+    assert_eq!(outcome, 0);
     let mut fibers = Vec::new();
     let error = loop {
         match class.reserve(1) {
@@ -508,70 +551,4 @@ fn child_runs_out_of_mappings() {
     trim(Trim::All);
     assert!(mappings() < before + 1000, "{}", mappings());
     class.reserve(1000).expect("memory");
-}
-
-/// Figures, not claims: `cargo test --release --lib switch_costs -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn switch_costs() {
-    unsafe fn spin(input: *mut ()) {
-        // SAFETY: the input is the fiber.
-        let fiber = unsafe { *input.cast::<Fiber>() };
-        loop {
-            // SAFETY: we run on it.
-            unsafe { fiber.suspend(1) };
-        }
-    }
-    unsafe fn nothing(_: *mut ()) {}
-
-    static SINK: AtomicUsize = AtomicUsize::new(0);
-    let class = class(DEFAULT_BYTES);
-    let mut figures = String::new();
-    let mut pool = FiberPool::new(class, spin).expect("memory");
-    for count in [1, 16, 1000, 10_000] {
-        class.reserve(count).expect("memory");
-        let fibers: Vec<_> = (0..count).map(|_| start(class, &mut pool).0).collect();
-        let rounds = 20_000_000 / count;
-        let begin = Instant::now();
-        for _ in 0..rounds {
-            for fiber in &fibers {
-                // SAFETY: bound, nobody else resumes it.
-                SINK.fetch_add(unsafe { fiber.resume(ptr::null_mut()) } & 2, Relaxed);
-            }
-        }
-        let each = begin.elapsed().as_secs_f64() * 1e9 / (rounds * count) as f64;
-        let _ = writeln!(
-            figures,
-            "{count} fibers: {each:.2} ns per resume and suspend"
-        );
-    }
-
-    let mut pool = FiberPool::new(class, nothing).expect("memory");
-    class.reserve(1).expect("memory");
-    let begin = Instant::now();
-    for _ in 0..10_000_000 {
-        // SAFETY: promised above.
-        let fiber = unsafe { Fiber::bind(class, &mut pool) };
-        // SAFETY: bound.
-        unsafe { fiber.resume(ptr::null_mut()) };
-        // SAFETY: finished.
-        unsafe { pool.put(fiber) };
-    }
-    let each = begin.elapsed().as_secs_f64() * 1e9 / 1e7;
-    let _ = writeln!(figures, "bind, run, put: {each:.2} ns");
-
-    let begin = Instant::now();
-    let mut pool = FiberPool::new(class, pause).expect("memory");
-    for _ in 0..100_000 {
-        class.reserve(1).expect("memory");
-        start(class, &mut pool);
-    }
-    let each = begin.elapsed().as_secs_f64() * 1e9 / 1e5;
-    let _ = writeln!(
-        figures,
-        "reserve, bind, start on a fresh stack: {each:.0} ns"
-    );
-
-    let mut out = crate::base::fatal::LastWords::new();
-    let _ = out.write_str(&figures);
 }

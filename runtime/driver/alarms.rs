@@ -78,7 +78,7 @@ const EMPTY: Slot = Slot {
 /// The alarms of one processor.
 #[derive(Debug)]
 pub(crate) struct Alarms<T> {
-    alarms: Slab<Alarm<T>>,
+    slab: Slab<Alarm<T>>,
     slots: Box<[[Slot; SLOTS]; LEVELS]>,
     /// Per level, a bit for each slot that is not empty.
     filled: [u64; LEVELS],
@@ -93,7 +93,7 @@ pub(crate) struct Alarms<T> {
 impl<T> Alarms<T> {
     pub(crate) fn new() -> Self {
         Self {
-            alarms: Slab::new(),
+            slab: Slab::new(),
             slots: Box::new([[EMPTY; SLOTS]; LEVELS]),
             filled: [0; LEVELS],
             levels: 0,
@@ -104,12 +104,12 @@ impl<T> Alarms<T> {
 
     /// How many alarms are set.
     pub(crate) fn len(&self) -> usize {
-        self.alarms.len()
+        self.slab.len()
     }
 
     /// Keeps `value` until `deadline`; if that has passed, until the next [`advance`](Self::advance).
     pub(crate) fn insert(&mut self, deadline: u64, value: T) -> AlarmKey {
-        let key = self.alarms.insert(Alarm {
+        let key = self.slab.insert(Alarm {
             deadline,
             previous: NOWHERE,
             next: NOWHERE,
@@ -121,9 +121,9 @@ impl<T> Alarms<T> {
 
     /// Gives back what was kept, unless it has been given back already.
     pub(crate) fn cancel(&mut self, key: AlarmKey) -> Option<T> {
-        let deadline = self.alarms.get(key)?.deadline;
+        let deadline = self.slab.get(key)?.deadline;
         self.unlink(key.place(), self.place(deadline));
-        self.alarms.remove(key).map(|it| it.value)
+        self.slab.remove(key).map(|it| it.value)
     }
 
     /// When to call [`advance`](Self::advance) next: the first deadline, or sometimes, after that
@@ -165,7 +165,7 @@ impl<T> Alarms<T> {
         let mut earliest = u64::MAX;
         let head = self.slot(place).head;
         let mut it = head;
-        while let Some(alarm) = self.alarms.at(it) {
+        while let Some(alarm) = self.slab.at(it) {
             if alarm.deadline <= now {
                 due.push((alarm.deadline, order, it));
                 order += 1;
@@ -180,7 +180,7 @@ impl<T> Alarms<T> {
         due.sort_unstable();
         for &(_, _, it) in &due {
             self.unlink(it, place);
-            if let Some(alarm) = self.alarms.vacate(it) {
+            if let Some(alarm) = self.slab.vacate(it) {
                 fire(alarm.value);
             }
         }
@@ -197,7 +197,7 @@ impl<T> Alarms<T> {
         let head = mem::replace(self.slot(place), EMPTY).head;
         self.mark_empty(place);
         let mut it = head;
-        while let Some(alarm) = self.alarms.at(it) {
+        while let Some(alarm) = self.slab.at(it) {
             let (deadline, next) = (alarm.deadline, alarm.next);
             self.link(it, deadline);
             it = next;
@@ -220,13 +220,13 @@ impl<T> Alarms<T> {
             (it, it)
         } else {
             let last = self
-                .alarms
+                .slab
                 .at_mut(head)
                 .map_or(head, |first| mem::replace(&mut first.previous, it));
             self.set_next(last, it);
             (last, head)
         };
-        if let Some(alarm) = self.alarms.at_mut(it) {
+        if let Some(alarm) = self.slab.at_mut(it) {
             alarm.previous = previous;
             alarm.next = next;
         }
@@ -234,7 +234,7 @@ impl<T> Alarms<T> {
 
     /// Takes the alarm at `it` out of its slot.
     fn unlink(&mut self, it: u32, place: Place) {
-        let Some(&Alarm { previous, next, .. }) = self.alarms.at(it) else {
+        let Some(&Alarm { previous, next, .. }) = self.slab.at(it) else {
             return;
         };
         if next == it {
@@ -243,7 +243,7 @@ impl<T> Alarms<T> {
             return;
         }
         self.set_next(previous, next);
-        if let Some(alarm) = self.alarms.at_mut(next) {
+        if let Some(alarm) = self.slab.at_mut(next) {
             alarm.previous = previous;
         }
         let slot = self.slot(place);
@@ -253,7 +253,7 @@ impl<T> Alarms<T> {
     }
 
     fn set_next(&mut self, it: u32, next: u32) {
-        if let Some(alarm) = self.alarms.at_mut(it) {
+        if let Some(alarm) = self.slab.at_mut(it) {
             alarm.next = next;
         }
     }
@@ -436,12 +436,12 @@ mod tests {
             let key = alarms.insert(it * 1_000, it);
             assert_eq!(alarms.cancel(key), Some(it));
         }
-        assert!(alarms.alarms.capacity() <= 4, "one at a time");
+        assert!(alarms.slab.capacity() <= 4, "one at a time");
         let keys: Vec<_> = (0..1_000_000).map(|it| alarms.insert(it, it)).collect();
         for key in keys {
             assert!(alarms.cancel(key).is_some());
         }
-        assert_eq!(alarms.alarms.capacity(), 0);
+        assert_eq!(alarms.slab.capacity(), 0);
         for it in 0..100_000 {
             alarms.insert(7, it);
         }
@@ -450,7 +450,7 @@ mod tests {
             assert_eq!(it, fired);
             fired += 1;
         });
-        assert_eq!((fired, alarms.alarms.capacity()), (100_000, 0));
+        assert_eq!((fired, alarms.slab.capacity()), (100_000, 0));
         assert!(alarms.due.capacity() <= KEEP_DUE);
     }
 

@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(to_ns(from_ns(now)), now);
         assert_eq!(to_ns(from_ns(u64::MAX)), u64::MAX);
         let early = Instant::now()
-            .checked_sub(Duration::from_secs(60))
+            .checked_sub(Duration::from_mins(1))
             .expect("this machine runs for a minute already");
         assert!(to_ns(early) <= now);
     }

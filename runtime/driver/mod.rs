@@ -18,8 +18,10 @@
 
 pub(crate) mod alarms;
 pub(crate) mod clock;
+pub(crate) mod ordered;
 pub(crate) mod poller;
 mod slab;
 mod sleep;
+mod timer;
 
 pub(crate) use slab::Key;

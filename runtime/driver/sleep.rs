@@ -194,10 +194,13 @@ mod model {
         }
     }
 
-    /// Two threads give work and wake; who sleeps until a wake-up has seen what it was for.
+    /// Two threads give work and wake. Who sleeps until a wake-up sees what it was for, and what it
+    /// does not see yet left a wake-up for the next sleep.
     #[test]
     fn no_wake_up_is_lost_and_each_shows_its_cause() {
-        loom::model(|| {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
             let world = World::new();
             let givers: Vec<_> = (0..2)
                 .map(|_| {
@@ -211,13 +214,31 @@ mod model {
             }
             woken |= world.sleep.end();
             assert!(woken);
-            assert!(world.work.load(Relaxed) > 0);
+            let seen = world.work.load(Relaxed);
+            assert!(seen > 0);
             for giver in givers {
                 drop(giver.join());
             }
+            assert!(seen == 2 || world.sleep.announce());
             // The second wake-up may be left for the next sleeper, who sees both.
             let _ = world.sleep.announce();
             assert_eq!(world.work.load(Relaxed), 2);
+        });
+    }
+
+    /// A wake-up that nobody slept for shows its cause to the next sleeper.
+    #[test]
+    fn a_wake_up_left_behind_shows_its_cause() {
+        loom::model(|| {
+            let world = World::new();
+            let giver = thread::spawn({
+                let world = Arc::clone(&world);
+                move || world.give_work()
+            });
+            if world.sleep.announce() {
+                assert_eq!(world.work.load(Relaxed), 1);
+            }
+            drop(giver.join());
         });
     }
 
@@ -229,6 +250,7 @@ mod model {
             let setter = thread::spawn({
                 let world = Arc::clone(&world);
                 move || {
+                    world.work.fetch_add(1, Relaxed);
                     *world.alarm.lock().expect("nobody panics") = Some(10);
                     if world.sleep.wake_for(10) {
                         world.written.store(true, Relaxed);
@@ -240,7 +262,9 @@ mod model {
             if first.is_none() && !woken && world.sleep.commit(first) {
                 world.wait();
             }
-            let _ = world.sleep.end();
+            if world.sleep.end() {
+                assert_eq!(world.work.load(Relaxed), 1);
+            }
             drop(setter.join());
         });
     }

@@ -114,8 +114,6 @@ struct Body {
     reason: AtomicU8,
     /// A token left by `unpark`.
     token: AtomicBool,
-    /// Its home shuts down and it has been told so.
-    called_off: AtomicBool,
     fiber: Cell<Option<Fiber>>,
     join: AtomicUsize,
     code: &'static Code,
@@ -237,7 +235,6 @@ impl Task {
             stage: AtomicU8::new(Stage::Fresh as u8),
             reason: AtomicU8::new(Reason::None as u8),
             token: AtomicBool::new(false),
-            called_off: AtomicBool::new(false),
             fiber: Cell::new(None),
             join: AtomicUsize::new(RUNNING),
             code: &CodeOf::<F, T>::CODE,
@@ -338,16 +335,6 @@ impl Task {
             Stage::Finished
         };
         self.body.stage.store(stage as u8, Relaxed);
-    }
-
-    /// It was told that its home shuts down: from now on it does not poison locks.
-    pub(crate) fn is_called_off(&self) -> bool {
-        self.body.called_off.load(Relaxed)
-    }
-
-    /// Notes that it unwinds, or is about to, because its home shuts down.
-    pub(crate) fn set_called_off(&self) {
-        self.body.called_off.store(true, Relaxed);
     }
 
     /// Runs it from the first line to the last and passes on its result. It does not unwind.

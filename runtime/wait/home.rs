@@ -57,9 +57,9 @@ pub(crate) struct Fresh {
 
 /// What a green thread may ask of whatever runs it.
 pub(crate) trait Home {
-    /// Switches off the stack of the green thread that calls, and returns when it runs again, perhaps
-    /// on another kernel thread.
-    fn suspend(&self, how: Suspend, reason: Reason);
+    /// Switches off the stack of `waiter`, the green thread that calls, and returns when it runs again,
+    /// perhaps on another kernel thread.
+    fn suspend(&self, waiter: NonNull<Waiter>, how: Suspend, reason: Reason);
 
     /// Calls `waiter` with `TimedOut` at `deadline` or soon after.
     fn set_alarm(&self, deadline: Instant, waiter: NonNull<Waiter>) -> Alarm;
@@ -114,6 +114,8 @@ pub(crate) struct Context {
     /// The green thread that runs on this kernel thread now, unless it left its stack for a blocking
     /// call.
     running: Cell<Option<NonNull<Waiter>>>,
+    /// It unwinds because its home shuts down: it keeps this kernel thread until it is over.
+    called_off: Cell<bool>,
 }
 
 impl Context {
@@ -121,6 +123,7 @@ impl Context {
         Self {
             home,
             running: Cell::new(None),
+            called_off: Cell::new(false),
         }
     }
 
@@ -136,6 +139,16 @@ impl Context {
 
     pub(crate) fn home(&self) -> NonNull<dyn Home> {
         self.home
+    }
+
+    /// Says whether the running green thread unwinds because its home shuts down.
+    #[inline]
+    pub(crate) fn set_called_off(&self, called_off: bool) {
+        self.called_off.set(called_off);
+    }
+
+    pub(crate) fn is_called_off(&self) -> bool {
+        self.called_off.get()
     }
 }
 
