@@ -32,7 +32,7 @@ pub use std::net::{
 pub use tcp::{Incoming, TcpListener, TcpStream};
 pub use udp::UdpSocket;
 
-use socket::offload;
+use crate::wait::blocking;
 use std::{alloc::Layout, io, option, slice};
 
 /// The addresses that `names` stand for.
@@ -41,7 +41,7 @@ fn resolve<A: ToSocketAddrs>(names: &A) -> io::Result<Vec<SocketAddr>> {
     if is_at_hand::<A>() {
         find()
     } else {
-        offload(find)
+        blocking(find)
     }
 }
 
@@ -51,7 +51,7 @@ fn resolve_first<A: ToSocketAddrs>(name: &A) -> io::Result<Option<SocketAddr>> {
     if is_at_hand::<A>() {
         find()
     } else {
-        offload(find)
+        blocking(find)
     }
 }
 

@@ -26,13 +26,12 @@
 #![expect(unsafe_code, reason = "std cannot put a file under a number")]
 
 use crate::wait::{
-    home,
+    blocking,
     source::{Direction, Source},
 };
 use std::{
     fmt, io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -130,7 +129,7 @@ impl<T: AsFd> Socket<T> {
     /// Does `call`, which blocks, where it may.
     #[cold]
     fn away<R>(&self, mut call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.call(|inner| offload(|| call(inner)))
+        self.call(|inner| blocking(|| call(inner)))
     }
 
     /// Does `call`, which does not block.
@@ -259,24 +258,4 @@ fn dead() -> Option<&'static OwnedFd> {
         }
     }
     DEAD.get()
-}
-
-/// Does `job`, which blocks its kernel thread, where that holds nobody up.
-pub(crate) fn offload<R>(job: impl FnOnce() -> R) -> R {
-    let Some((_, home)) = home::running() else {
-        return job();
-    };
-    let mut job = Some(job);
-    let mut result = None;
-    // SAFETY: a green thread's home outlives its run.
-    unsafe { home.as_ref() }.block(&mut || {
-        if let Some(job) = job.take() {
-            result = Some(catch_unwind(AssertUnwindSafe(job)));
-        }
-    });
-    match result {
-        Some(Ok(result)) => result,
-        Some(Err(payload)) => resume_unwind(payload),
-        None => unreachable!("a home runs the job before it returns"),
-    }
 }

@@ -1,37 +1,14 @@
 //! What needs a look inside: counts of who waits, and a poll thread of the tests' own.
 
 use super::{TcpListener, TcpStream};
-use crate::{
-    driver::poller::Turn,
-    wait::source::{POLLER, Source, when_awaited},
-};
 use std::{
     io::{self, ErrorKind, Read, Write},
-    sync::{Arc, Once},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-/// Sees to it that somebody polls, for the rest of the process.
-fn polled() {
-    static STARTED: Once = Once::new();
-    when_awaited(|| {
-        STARTED.call_once(|| {
-            thread::spawn(|| {
-                let poller = POLLER.get().expect("who waits has made it");
-                loop {
-                    match poller.try_turn(Turn::Until(None), Source::on_ready) {
-                        Some(turned) => _ = turned.expect("a turn"),
-                        None => thread::yield_now(),
-                    }
-                }
-            });
-        });
-    });
-}
-
 fn pair() -> (TcpStream, TcpStream) {
-    polled();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let near = TcpStream::connect(listener.local_addr().expect("bound")).expect("a listener");
     let (far, address) = listener.accept().expect("a client");

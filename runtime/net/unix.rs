@@ -6,10 +6,10 @@
 
 use super::{
     Shutdown, common, delegate,
-    socket::{Socket, is_ours, offload},
+    socket::{Socket, is_ours},
     stream_io, timeouts,
 };
-use crate::wait::source::Direction;
+use crate::wait::{blocking, source::Direction};
 use std::{
     fmt,
     io::{self, IoSlice, IoSliceMut, Read, Write},
@@ -80,7 +80,7 @@ impl UnixStream {
             Ok(stream) => Ok(Self::of(OwnedFd::from(stream).into())),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 // The line of the listener is full, and the kernel tells nobody when there is room.
-                let stream = offload(|| system::UnixStream::connect_addr(socket_addr))?;
+                let stream = blocking(|| system::UnixStream::connect_addr(socket_addr))?;
                 stream.set_nonblocking(true)?;
                 Ok(Self::of(stream))
             }

@@ -279,6 +279,8 @@ impl Source {
         descriptor: BorrowedFd<'_>,
     ) -> io::Result<()> {
         if state.registered.is_none() {
+            // Where no runtime was ever made, nobody turns the poller yet.
+            crate::scheduler::monitor::prepare_for_threads()?;
             let key = poller.register(descriptor.as_raw_fd(), Arc::clone(self))?;
             state.registered = Some(Registered { poller, key });
         }
