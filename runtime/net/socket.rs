@@ -87,6 +87,11 @@ impl<T: AsFd> Socket<T> {
         self.watch.source.waiting(direction)
     }
 
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn is_registered(&self) -> bool {
+        self.watch.source.is_registered()
+    }
+
     pub(crate) fn inner(&self) -> &T {
         &self.inner
     }

@@ -96,6 +96,12 @@ impl TcpStream {
         self.socket.waiting(Direction::Read)
     }
 
+    /// The poller knows its descriptor.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn is_registered(&self) -> bool {
+        self.socket.is_registered()
+    }
+
     fn connect_within(address: SocketAddr, timeout: Option<Duration>) -> io::Result<Self> {
         if timeout == Some(Duration::ZERO) {
             return Err(io::Error::new(

@@ -1,111 +1,96 @@
-//! What needs a look inside: counts of who waits, and a poll thread of the tests' own.
+//! What needs a look inside: who is counted as waiting, and who is registered.
 
-use super::{TcpListener, TcpStream};
+use super::{TcpListener, TcpStream, is_at_hand};
 use std::{
-    io::{self, ErrorKind, Read, Write},
-    sync::Arc,
+    io::{ErrorKind, Read, Write},
+    net::{IpAddr, SocketAddr},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let near = TcpStream::connect(listener.local_addr().expect("bound")).expect("a listener");
-    let (far, address) = listener.accept().expect("a client");
-    assert_eq!(near.local_addr().expect("bound"), address);
+    let (far, _) = listener.accept().expect("a client");
     (near, far)
 }
 
-#[test]
-fn an_echo_comes_back() {
-    let (near, far) = pair();
-    thread::scope(|scope| {
-        scope.spawn(|| io::copy(&mut &far, &mut &far).expect("echo"));
-        let mut buf = [0; 4];
-        for round in 0_u32..1000 {
-            (&near).write_all(&round.to_ne_bytes()).expect("room");
-            (&near).read_exact(&mut buf).expect("the echo");
-            assert_eq!(u32::from_ne_bytes(buf), round);
-        }
-        near.shutdown(super::Shutdown::Write).expect("connected");
-    });
+/// How many reads of `stream` wait.
+fn waiting(stream: &TcpStream) -> usize {
+    stream.waiting_reads()
 }
 
+/// However a wait ends, the one who waited is counted no more; the first of the line alone is called.
 #[test]
-fn a_big_transfer_is_whole() {
-    const BYTES: usize = 64 << 20;
+fn whoever_waits_is_counted_until_the_wait_ends() {
+    const READERS: usize = 8;
     let (near, far) = pair();
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            let chunk: Vec<u8> = (0..=250).cycle().take(251 * 4000).collect();
-            let mut left = BYTES;
-            while left > 0 {
-                let now = left.min(chunk.len());
-                (&near).write_all(&chunk[..now]).expect("a reader");
-                left -= now;
+    let read = || (&near).read(&mut [0]).map_err(|it| it.kind());
+    for round in 0..3 {
+        thread::scope(|scope| {
+            let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(read)).collect();
+            while waiting(&near) < READERS {
+                thread::yield_now();
             }
+            match round {
+                0 => (&far).write_all(&[7; READERS]).expect("room"),
+                1 => near
+                    .set_read_timeout(Some(Duration::from_millis(1)))
+                    .expect("open"),
+                _ => near.close(),
+            }
+            let expected = match round {
+                0 => Ok(1),
+                1 => Err(ErrorKind::TimedOut),
+                _ => Err(ErrorKind::NotConnected),
+            };
+            for reader in readers {
+                assert_eq!(reader.join().expect("a reader"), expected);
+            }
+            assert_eq!(waiting(&near), 0);
         });
-        let mut buf = vec![0; 1 << 20];
-        let mut seen = 0;
-        loop {
-            let got = (&far).read(&mut buf).expect("data");
-            if got == 0 {
-                break;
+        if round < 2 {
+            near.set_read_timeout(None).expect("open");
+        }
+    }
+}
+
+/// Readers share what comes at once: nobody is left in the line with data there.
+#[test]
+fn what_comes_at_once_serves_the_whole_line() {
+    const READERS: usize = 8;
+    let (near, far) = pair();
+    thread::scope(|scope| {
+        for _ in 0..50 {
+            let readers: Vec<_> = (0..READERS)
+                .map(|_| scope.spawn(|| (&near).read_exact(&mut [0]).expect("data")))
+                .collect();
+            while waiting(&near) < READERS / 2 {
+                thread::yield_now();
             }
-            for byte in &buf[..got] {
-                assert_eq!(usize::from(*byte), seen % 251);
-                seen += 1;
+            (&far).write_all(&[7; READERS]).expect("room");
+            for reader in readers {
+                reader.join().expect("a reader");
             }
         }
-        assert_eq!(seen, BYTES);
     });
 }
 
 #[test]
-fn a_read_that_waits_too_long_times_out_and_the_stream_goes_on() {
+fn a_socket_that_never_blocked_is_not_registered() {
     let (near, far) = pair();
-    let timeout = Duration::from_millis(5);
-    near.set_read_timeout(Some(timeout)).expect("open");
-    let start = Instant::now();
-    let error = (&near).read(&mut [0; 8]).expect_err("nothing was written");
-    assert_eq!(error.kind(), ErrorKind::TimedOut);
-    assert!(start.elapsed() >= timeout);
-    (&far).write_all(b"late").expect("room");
-    let mut buf = [0; 4];
-    (&near).read_exact(&mut buf).expect("data");
-    assert_eq!(&buf, b"late");
+    (&near).write_all(b"there").expect("room");
+    let mut buf = [0; 5];
+    (&far).read_exact(&mut buf).expect("data");
+    assert!(!near.is_registered());
 }
 
 #[test]
-fn closing_ends_every_wait_and_every_later_call() {
-    let (near, far) = pair();
-    let near = Arc::new(near);
-    let readers: Vec<_> = (0..16)
-        .map(|_| {
-            let near = Arc::clone(&near);
-            thread::spawn(move || (&*near).read(&mut [0]).map_err(|it| it.kind()))
-        })
-        .collect();
-    while near.waiting_reads() < 16 {
-        thread::yield_now();
-    }
-    near.close();
-    for reader in readers {
-        assert_eq!(
-            reader.join().expect("a reader"),
-            Err(ErrorKind::NotConnected)
-        );
-    }
-    assert_eq!(near.waiting_reads(), 0);
-    let kind = |error: io::Error| error.kind();
-    assert_eq!(
-        (&*near).write(b"x").map_err(kind),
-        Err(ErrorKind::NotConnected)
-    );
-    assert_eq!(
-        (&*near).read(&mut []).map_err(kind),
-        Err(ErrorKind::NotConnected)
-    );
-    assert_eq!(near.peer_addr().map_err(kind), Err(ErrorKind::NotConnected));
-    assert_eq!((&far).read(&mut [0]).expect("the end"), 0);
+fn names_are_told_from_addresses() {
+    assert!(is_at_hand::<SocketAddr>());
+    assert!(is_at_hand::<&[SocketAddr]>());
+    assert!(is_at_hand::<(IpAddr, u16)>());
+    assert!(!is_at_hand::<&str>());
+    assert!(!is_at_hand::<String>());
+    assert!(!is_at_hand::<(&str, u16)>());
 }

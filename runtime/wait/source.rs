@@ -386,6 +386,11 @@ impl Source {
         self.count(direction).waiting.load(Relaxed)
     }
 
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn is_registered(&self) -> bool {
+        self.state.lock().registered.is_some()
+    }
+
     fn count(&self, direction: Direction) -> &Count {
         match direction {
             Direction::Read => &self.read,
