@@ -9,6 +9,7 @@
 mod base;
 mod coroutine;
 mod driver;
+pub mod net;
 mod runtime;
 mod scheduler;
 pub mod sync;
