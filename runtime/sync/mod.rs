@@ -4,13 +4,28 @@
 //! threads, also between both: who waits on a green thread gives its kernel thread to others, who waits
 //! on a kernel thread sleeps. Names, signatures and poisoning are those of [`std::sync`].
 
+mod barrier;
+mod condvar;
+mod lazy_lock;
 mod mutex;
+mod once;
+mod once_lock;
 mod poison;
 mod raw_mutex;
+mod raw_rwlock;
+mod rwlock;
+mod semaphore;
 mod wait_group;
 
 pub use self::{
+    barrier::{Barrier, BarrierWaitResult},
+    condvar::{Condvar, WaitTimeoutResult},
+    lazy_lock::LazyLock,
     mutex::{Mutex, MutexGuard},
+    once::{Once, OnceState},
+    once_lock::OnceLock,
+    rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+    semaphore::{Permits, Semaphore},
     wait_group::WaitGroup,
 };
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};

@@ -3,5 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod sync_condvar;
 mod sync_mutex;
+mod sync_once;
+mod sync_rwlock;
+mod sync_semaphore;
 mod sync_wait_group;
