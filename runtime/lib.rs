@@ -7,7 +7,16 @@
 )]
 
 mod base;
+mod coroutine;
+mod driver;
+mod runtime;
+mod scheduler;
 pub mod sync;
+mod task;
+pub mod thread;
+pub mod time;
 mod wait;
 
+pub use runtime::{Runtime, RuntimeBuilder, blocking, run};
+pub use thread::{scope, spawn, yield_now};
 pub use wait::Shutdown;

@@ -3,30 +3,46 @@
 #![expect(unsafe_code, reason = "futexes are system calls")]
 
 #[cfg(not(loom))]
-pub(crate) use self::system::{futex_wait, futex_wake};
+pub(crate) use self::system::{
+    futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier, yield_thread,
+};
 #[cfg(not(loom))]
 pub(crate) use std::{
     hint::spin_loop,
     sync::{
         Mutex, MutexGuard,
         atomic::{
-            AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+            AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+            Ordering, fence,
         },
     },
 };
 
 #[cfg(loom)]
-pub(crate) use self::model::{futex_wait, futex_wake};
+pub(crate) use self::model::{
+    futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier, yield_thread,
+};
 #[cfg(loom)]
 pub(crate) use loom::{
     hint::spin_loop,
     sync::{
         Mutex, MutexGuard,
         atomic::{
-            AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+            AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+            Ordering, fence,
         },
     },
 };
+
+/// The system's own, in a model too: for statics and mapped memory, which no model can make anew.
+///
+/// A section under such a lock must contain nothing of a model.
+pub(crate) mod global {
+    pub(crate) use std::sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicPtr, AtomicUsize, Ordering},
+    };
+}
 
 /// How long a waiter lets newcomers overtake it. In a model not at all: it has no clock.
 #[cfg(not(loom))]
@@ -73,6 +89,37 @@ mod system {
         }
     }
 
+    /// The cheap side of a pair of barriers: orders for the compiler what [`heavy_barrier`] orders for
+    /// the processor.
+    #[inline]
+    pub(crate) fn light_barrier() {
+        std::sync::atomic::compiler_fence(super::Ordering::SeqCst);
+    }
+
+    /// The dear side: every thread of the process passes a full barrier between two of its
+    /// instructions, if `membarrier`; else this thread alone does, and the others need their own.
+    pub(crate) fn heavy_barrier(membarrier: bool) {
+        if membarrier {
+            // SAFETY: the command takes no pointers.
+            unsafe { libc::syscall(libc::SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) };
+        }
+        super::fence(super::Ordering::SeqCst);
+    }
+
+    const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
+    const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
+
+    /// Tells the kernel that [`heavy_barrier`] will be used; `false` if it does not have it.
+    pub(crate) fn register_heavy_barrier() -> bool {
+        // SAFETY: the command takes no pointers.
+        unsafe { libc::syscall(libc::SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 }
+    }
+
+    /// Gives the processor away, for a wait of a few instructions.
+    pub(crate) fn yield_thread() {
+        std::thread::yield_now();
+    }
+
     /// Wakes up to `count` of those who sleep on `word`.
     pub(crate) fn futex_wake(word: &AtomicU32, count: i32) {
         // SAFETY: waking only uses the address of `word`.
@@ -109,6 +156,23 @@ mod model {
 
     fn sleepers<T>(f: impl FnOnce(&mut Vec<(usize, Thread)>) -> T) -> T {
         f(&mut SLEEPERS.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// As strong as the heavy one: a model cannot make others pass a barrier.
+    pub(crate) fn light_barrier() {
+        super::fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn heavy_barrier(_membarrier: bool) {
+        super::fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn register_heavy_barrier() -> bool {
+        true
+    }
+
+    pub(crate) fn yield_thread() {
+        loom::thread::yield_now();
     }
 
     fn address(word: &AtomicU32) -> usize {

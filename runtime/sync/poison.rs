@@ -3,12 +3,13 @@
 use crate::base::primitives::{AtomicBool, Ordering::Relaxed, const_fn};
 use std::sync::{LockResult, PoisonError};
 
-/// Whether what unwinds now, if anything does, poisons what it holds: a panic does.
+/// Whether what unwinds now, if anything does, poisons what it holds: a panic
+/// does, the shutdown of a runtime does not.
 ///
 /// The one place that decides this.
 #[inline]
 pub(super) fn poisons() -> bool {
-    std::thread::panicking()
+    crate::wait::poisons()
 }
 
 /// The flag of one lock. Relaxed: it is only written and judged by who holds the lock, and a look from

@@ -24,19 +24,20 @@
 pub(crate) mod home;
 pub(crate) mod line;
 pub(crate) mod reason;
+pub(crate) mod source;
 pub(crate) mod ticket;
 
 use crate::base::{
     lock::{Guard, Lock},
     parker::Parker,
 };
-use home::{Home, Suspend};
+use home::{Context, Home, Suspend};
 use line::{Line, Node};
 use reason::Reason;
 use std::{
     fmt,
     mem::ManuallyDrop,
-    panic::resume_unwind,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr::{self, NonNull},
     time::{Duration, Instant},
 };
@@ -140,6 +141,12 @@ impl Waiting {
         }
     }
 
+    /// Keeps the wait from being called off when the runtime shuts down.
+    pub(crate) fn shield(&self) {
+        // SAFETY: `self` is alive, and so is its waiter.
+        unsafe { self.waiter().as_ref() }.shield();
+    }
+
     /// Ends the wait before it was parked, if nobody has called. If this returns `false`, somebody has:
     /// [`park`](Self::park), which will return at once or soon.
     #[must_use]
@@ -157,7 +164,7 @@ impl Waiting {
                 // SAFETY: a green thread's home outlives its run.
                 let home = unsafe { home.as_ref() };
                 let alarm = deadline.map(|it| home.set_alarm(it, *waiter));
-                home.suspend(Suspend::Park, reason);
+                home.suspend(*waiter, Suspend::Park, reason);
                 // SAFETY: the running green thread's own record.
                 let verdict = unsafe { waiter.as_ref() }.finish();
                 if let Some(alarm) = alarm {
@@ -205,7 +212,70 @@ impl fmt::Debug for Waiting {
 
 /// Unwinds a green thread whose wait was called off, after its nodes are out of every line.
 pub(crate) fn unwind() -> ! {
+    // SAFETY: an entered context stays until it is left.
+    if let Some(context) = unsafe { home::context().as_ref() } {
+        context.set_called_off(true);
+    }
     resume_unwind(Box::new(Shutdown))
+}
+
+/// The calling thread unwinds for a reason that must poison what it leaves half done: a panic, and not
+/// the shutdown of its runtime.
+#[inline]
+pub(crate) fn poisons() -> bool {
+    std::thread::panicking() && !is_called_off()
+}
+
+#[cold]
+fn is_called_off() -> bool {
+    // SAFETY: an entered context stays until it is left.
+    unsafe { home::context().as_ref() }.is_some_and(Context::is_called_off)
+}
+
+/// Gives way to the other runnable green threads; on a kernel thread, to other kernel threads.
+#[inline]
+pub(crate) fn yield_now() {
+    match home::running() {
+        // SAFETY: the home of a running green thread is valid.
+        Some((waiter, home)) => {
+            unsafe { home.as_ref() }.suspend(waiter, Suspend::Yield, Reason::None)
+        }
+        None => std::thread::yield_now(),
+    }
+}
+
+/// Runs `f`, which may block its kernel thread, while that thread's other work goes on elsewhere.
+pub(crate) fn blocking<T>(f: impl FnOnce() -> T) -> T {
+    if let Some((_, home)) = home::running() {
+        let mut f = Some(f);
+        let mut result = None;
+        // SAFETY: the home of a running green thread is valid.
+        unsafe { home.as_ref() }.block(&mut || {
+            result = f.take().map(|it| catch_unwind(AssertUnwindSafe(it)));
+        });
+        return match result {
+            Some(Ok(value)) => value,
+            Some(Err(payload)) => resume_unwind(payload),
+            None => unreachable!("a home runs the job"),
+        };
+    }
+    // A plain kernel thread, or a call inside another, or a green thread that unwinds.
+    struct Ends(Option<NonNull<dyn Home>>);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            if let Some(home) = self.0 {
+                // SAFETY: the context that it is from is still entered.
+                unsafe { home.as_ref() }.blocking_ends();
+            }
+        }
+    }
+    let home = home::home();
+    if let Some(home) = home {
+        // SAFETY: the home of an entered context is valid.
+        unsafe { home.as_ref() }.blocking_begins();
+    }
+    let _ends = Ends(home);
+    f()
 }
 
 /// Stands in a line of what `lock` guards, lets go of the lock and waits to be called: the whole of a
