@@ -6,26 +6,32 @@
 
 mod barrier;
 mod condvar;
+mod group;
 mod lazy_lock;
 mod mutex;
 mod once;
 mod once_lock;
 mod poison;
+mod pool;
 mod raw_mutex;
 mod raw_rwlock;
 mod rwlock;
 mod semaphore;
+mod single_flight;
 mod wait_group;
 
 pub use self::{
     barrier::{Barrier, BarrierWaitResult},
     condvar::{Condvar, WaitTimeoutResult},
+    group::Group,
     lazy_lock::LazyLock,
     mutex::{Mutex, MutexGuard},
     once::{Once, OnceState},
     once_lock::OnceLock,
+    pool::{Pool, PoolGuard},
     rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
     semaphore::{Permits, Semaphore},
+    single_flight::SingleFlight,
     wait_group::WaitGroup,
 };
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};

@@ -4,6 +4,7 @@
 mod support;
 
 mod sync_condvar;
+mod sync_group;
 mod sync_mutex;
 mod sync_once;
 mod sync_rwlock;
