@@ -5,6 +5,9 @@ mod support;
 
 mod sync_condvar;
 mod sync_group;
+mod net_tcp;
+mod net_udp;
+mod net_unix;
 mod sync_mutex;
 mod sync_once;
 mod sync_rwlock;
