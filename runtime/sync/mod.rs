@@ -8,6 +8,7 @@ mod barrier;
 mod condvar;
 mod group;
 mod lazy_lock;
+pub mod mpsc;
 mod mutex;
 mod once;
 mod once_lock;

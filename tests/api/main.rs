@@ -3,11 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod sync_condvar;
-mod sync_group;
 mod net_tcp;
 mod net_udp;
 mod net_unix;
+mod sync_condvar;
+mod sync_group;
+mod sync_mpsc;
 mod sync_mutex;
 mod sync_once;
 mod sync_rwlock;
