@@ -7,6 +7,7 @@
 )]
 
 mod base;
+pub mod channel;
 mod coroutine;
 mod driver;
 pub mod net;
