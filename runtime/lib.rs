@@ -7,7 +7,18 @@
 )]
 
 mod base;
+mod coroutine;
+mod driver;
+pub mod net;
+mod runtime;
+mod scheduler;
+pub mod sync;
+mod task;
+pub mod thread;
+pub mod time;
 pub mod channel;
 mod wait;
 
+pub use runtime::{Runtime, RuntimeBuilder, blocking, run};
+pub use thread::{scope, spawn, yield_now};
 pub use wait::Shutdown;

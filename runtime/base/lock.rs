@@ -2,8 +2,11 @@
 //!
 //! It blocks the kernel thread, so it must never be held across a switch of stacks.
 
-use super::primitives::{Mutex, MutexGuard};
-use std::{fmt, sync::PoisonError};
+use super::primitives::{Mutex, MutexGuard, const_fn};
+use std::{
+    fmt,
+    sync::{PoisonError, TryLockError},
+};
 
 /// A value that one thread at a time may look at.
 pub(crate) struct Lock<T> {
@@ -14,9 +17,11 @@ pub(crate) struct Lock<T> {
 pub(crate) type Guard<'a, T> = MutexGuard<'a, T>;
 
 impl<T> Lock<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self {
-            inner: Mutex::new(value),
+    const_fn! {
+        pub(crate) const fn new(value: T) -> Self {
+            Self {
+                inner: Mutex::new(value),
+            }
         }
     }
 
@@ -28,7 +33,11 @@ impl<T> Lock<T> {
 
     /// The section if it is free now.
     pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
-        self.inner.try_lock().ok()
+        match self.inner.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }
 

@@ -3,30 +3,67 @@
 #![expect(unsafe_code, reason = "futexes are system calls")]
 
 #[cfg(not(loom))]
-pub(crate) use self::system::{futex_wait, futex_wake};
+pub(crate) use self::system::{
+    futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier, yield_thread,
+};
 #[cfg(not(loom))]
 pub(crate) use std::{
     hint::spin_loop,
     sync::{
         Mutex, MutexGuard,
         atomic::{
-            AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+            AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+            Ordering, fence,
         },
     },
 };
 
 #[cfg(loom)]
-pub(crate) use self::model::{futex_wait, futex_wake};
+pub(crate) use self::model::{
+    futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier, yield_thread,
+};
 #[cfg(loom)]
 pub(crate) use loom::{
     hint::spin_loop,
     sync::{
         Mutex, MutexGuard,
         atomic::{
-            AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+            AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+            Ordering, fence,
         },
     },
 };
+
+/// The system's own, in a model too: for statics and mapped memory, which no model can make anew.
+///
+/// A section under such a lock must contain nothing of a model.
+pub(crate) mod global {
+    pub(crate) use std::sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicPtr, AtomicUsize, Ordering},
+    };
+}
+
+/// How long a waiter lets newcomers overtake it. In a model not at all: it has no clock.
+#[cfg(not(loom))]
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1);
+#[cfg(loom)]
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::ZERO;
+
+/// A `const fn` of what is made of atomics and locks; a plain one in a model, as loom's are not const.
+#[cfg(not(loom))]
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $vis:vis const fn $($rest:tt)*) => {
+        $(#[$meta])* $vis const fn $($rest)*
+    };
+}
+#[cfg(loom)]
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $vis:vis const fn $($rest:tt)*) => {
+        $(#[$meta])* $vis fn $($rest)*
+    };
+}
+pub(crate) use const_fn;
 
 #[cfg(not(loom))]
 mod system {
@@ -50,6 +87,37 @@ mod system {
                 timeout,
             );
         }
+    }
+
+    /// The cheap side of a pair of barriers: orders for the compiler what [`heavy_barrier`] orders for
+    /// the processor.
+    #[inline]
+    pub(crate) fn light_barrier() {
+        std::sync::atomic::compiler_fence(super::Ordering::SeqCst);
+    }
+
+    /// The dear side: every thread of the process passes a full barrier between two of its
+    /// instructions, if `membarrier`; else this thread alone does, and the others need their own.
+    pub(crate) fn heavy_barrier(membarrier: bool) {
+        if membarrier {
+            // SAFETY: the command takes no pointers.
+            unsafe { libc::syscall(libc::SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) };
+        }
+        super::fence(super::Ordering::SeqCst);
+    }
+
+    const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
+    const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
+
+    /// Tells the kernel that [`heavy_barrier`] will be used; `false` if it does not have it.
+    pub(crate) fn register_heavy_barrier() -> bool {
+        // SAFETY: the command takes no pointers.
+        unsafe { libc::syscall(libc::SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 }
+    }
+
+    /// Gives the processor away, for a wait of a few instructions.
+    pub(crate) fn yield_thread() {
+        std::thread::yield_now();
     }
 
     /// Wakes up to `count` of those who sleep on `word`.
@@ -77,15 +145,69 @@ mod system {
 #[cfg(loom)]
 mod model {
     use super::{AtomicU32, Ordering};
-    use std::time::Instant;
+    use loom::thread::{self, Thread};
+    use std::{
+        sync::{Mutex, PoisonError},
+        time::Instant,
+    };
 
-    /// Gives way until `word` is no longer `expected`; a model has no clock.
-    pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, _deadline: Option<Instant>) {
-        while word.load(Ordering::Relaxed) == expected {
-            loom::thread::yield_now();
-        }
+    /// Who sleeps on which word, of all models that run now.
+    static SLEEPERS: Mutex<Vec<(usize, Thread)>> = Mutex::new(Vec::new());
+
+    fn sleepers<T>(f: impl FnOnce(&mut Vec<(usize, Thread)>) -> T) -> T {
+        f(&mut SLEEPERS.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Nothing: those who wait look again by themselves.
-    pub(crate) fn futex_wake(_word: &AtomicU32, _count: i32) {}
+    /// As strong as the heavy one: a model cannot make others pass a barrier.
+    pub(crate) fn light_barrier() {
+        super::fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn heavy_barrier(_membarrier: bool) {
+        super::fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn register_heavy_barrier() -> bool {
+        true
+    }
+
+    pub(crate) fn yield_thread() {
+        loom::thread::yield_now();
+    }
+
+    fn address(word: &AtomicU32) -> usize {
+        std::ptr::from_ref(word).addr()
+    }
+
+    /// Sleeps while `word` is `expected`, until woken; a model that sleeps for ever fails. It has no
+    /// clock: a deadline has passed.
+    pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<Instant>) {
+        if deadline.is_some() {
+            thread::yield_now();
+            return;
+        }
+        sleepers(|all| all.push((address(word), thread::current())));
+        // The kernel compares under a lock of its own: it sees the latest value, as a swap does.
+        let same = word.compare_exchange(expected, expected, Ordering::Relaxed, Ordering::Relaxed);
+        if same.is_ok() {
+            thread::park();
+        }
+        sleepers(|all| {
+            let me = thread::current().id();
+            all.retain(|(at, it)| *at != address(word) || it.id() != me);
+        });
+    }
+
+    /// Wakes all who sleep on `word`: they look again by themselves.
+    pub(crate) fn futex_wake(word: &AtomicU32, _count: i32) {
+        let woken = sleepers(|all| {
+            let (woken, rest): (Vec<_>, _) =
+                all.drain(..).partition(|(at, _)| *at == address(word));
+            *all = rest;
+            woken
+        });
+        for (_, sleeper) in woken {
+            sleeper.unpark();
+        }
+    }
 }

@@ -15,10 +15,15 @@
     reason = "a context is reached through a thread-local pointer"
 )]
 
-use super::{reason::Reason, ticket::Waiter};
+use super::{
+    reason::Reason,
+    ticket::{Waiter, Wake},
+};
+use crate::coroutine::stack::StackClass;
 use std::{
     cell::Cell,
     hint::black_box,
+    io,
     ptr::{self, NonNull},
     time::Instant,
 };
@@ -41,11 +46,20 @@ pub(crate) struct Alarm {
     pub(crate) key: u64,
 }
 
+/// What a green thread is made of.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    /// [`BLOCK_BYTES`](crate::base::slab::BLOCK_BYTES), uninitialised but for the reference count.
+    pub(crate) block: NonNull<u8>,
+    /// Unique in the process.
+    pub(crate) id: u64,
+}
+
 /// What a green thread may ask of whatever runs it.
 pub(crate) trait Home {
-    /// Switches off the stack of the green thread that calls, and returns when it runs again, perhaps
-    /// on another kernel thread.
-    fn suspend(&self, how: Suspend, reason: Reason);
+    /// Switches off the stack of `waiter`, the green thread that calls, and returns when it runs again,
+    /// perhaps on another kernel thread.
+    fn suspend(&self, waiter: NonNull<Waiter>, how: Suspend, reason: Reason);
 
     /// Calls `waiter` with `TimedOut` at `deadline` or soon after.
     fn set_alarm(&self, deadline: Instant, waiter: NonNull<Waiter>) -> Alarm;
@@ -55,6 +69,36 @@ pub(crate) trait Home {
 
     /// The time by this home's clock.
     fn now(&self) -> Instant;
+
+    /// Makes a green thread runnable that has never run.
+    fn start(&self, task: NonNull<Waiter>);
+
+    /// A block for a green thread's record and its number, with a stack of `class` reserved.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory for either; nothing is kept then.
+    fn allocate(&self, class: &'static StackClass) -> io::Result<Fresh>;
+
+    /// Takes a block back.
+    ///
+    /// # Safety
+    ///
+    /// It came from [`allocate`](Self::allocate), of any home, and nobody uses it any more.
+    unsafe fn free(&self, block: NonNull<u8>);
+
+    /// How its green threads are made runnable.
+    fn wake(&self) -> Wake;
+
+    /// The home shuts down: green threads that have not run drop their closures, and others unwind.
+    fn is_closing(&self) -> bool;
+
+    /// The size of stacks where nothing else is asked for.
+    fn stack_class(&self) -> &'static StackClass;
+
+    /// Runs `job` on this kernel thread's own stack while its other work goes on elsewhere, and
+    /// returns to the green thread that calls, perhaps on another kernel thread.
+    fn block(&self, job: &mut dyn FnMut());
 
     /// This kernel thread is about to wait by itself: its other work must go on elsewhere.
     fn blocking_begins(&self);
@@ -70,6 +114,8 @@ pub(crate) struct Context {
     /// The green thread that runs on this kernel thread now, unless it left its stack for a blocking
     /// call.
     running: Cell<Option<NonNull<Waiter>>>,
+    /// It unwinds because its home shuts down: it keeps this kernel thread until it is over.
+    called_off: Cell<bool>,
 }
 
 impl Context {
@@ -77,6 +123,7 @@ impl Context {
         Self {
             home,
             running: Cell::new(None),
+            called_off: Cell::new(false),
         }
     }
 
@@ -92,6 +139,16 @@ impl Context {
 
     pub(crate) fn home(&self) -> NonNull<dyn Home> {
         self.home
+    }
+
+    /// Says whether the running green thread unwinds because its home shuts down.
+    #[inline]
+    pub(crate) fn set_called_off(&self, called_off: bool) {
+        self.called_off.set(called_off);
+    }
+
+    pub(crate) fn is_called_off(&self) -> bool {
+        self.called_off.get()
     }
 }
 

@@ -116,6 +116,28 @@ impl Line {
         self.len += 1;
     }
 
+    /// Lets `node` stand before all others: for one who stood here before.
+    ///
+    /// # Safety
+    ///
+    /// As for [`push_back`](Self::push_back).
+    pub(crate) unsafe fn push_front(&mut self, node: NonNull<Node>) {
+        let head = self.head;
+        // SAFETY: the node is valid by the caller's promise, and nobody else's before it is linked.
+        let it = unsafe { &mut *node.as_ptr() };
+        debug_assert!(!it.linked, "a node stands in one line");
+        it.prev = None;
+        it.next = head;
+        it.linked = true;
+        match head {
+            // SAFETY: a linked node is valid, and the line's lock is ours.
+            Some(head) => unsafe { (*head.as_ptr()).prev = Some(node) },
+            None => self.tail = Some(node),
+        }
+        self.head = Some(node);
+        self.len += 1;
+    }
+
     /// Takes `node` out, if it is still in.
     ///
     /// # Safety
@@ -144,6 +166,17 @@ impl Line {
     /// Calls the first who can be called, and takes its node out.
     #[inline]
     pub(crate) fn call_first(&mut self) -> Option<Called> {
+        self.call_first_if(|_| true)
+    }
+
+    /// As [`call_first`](Self::call_first), but nobody once `accept` has refused somebody's slot:
+    /// those behind wait for it. One who is refused may have been called elsewhere; so whoever leaves
+    /// such a line must see who can be called then.
+    #[inline]
+    pub(crate) fn call_first_if(
+        &mut self,
+        mut accept: impl FnMut(*mut ()) -> bool,
+    ) -> Option<Called> {
         let mut next = self.head;
         while let Some(node) = next {
             // SAFETY: a linked node is valid, and the line's lock is ours.
@@ -157,6 +190,9 @@ impl Line {
                 } = *node.as_ptr();
                 (waiter, index, slot, next)
             };
+            if !accept(slot) {
+                return None;
+            }
             // SAFETY: its node is in a line whose lock is ours.
             if let Some(call) = unsafe { Waiter::call(waiter, Verdict::Chosen(index)) } {
                 // SAFETY: it is in this line.

@@ -24,19 +24,20 @@
 pub(crate) mod home;
 pub(crate) mod line;
 pub(crate) mod reason;
+pub(crate) mod source;
 pub(crate) mod ticket;
 
 use crate::base::{
     lock::{Guard, Lock},
     parker::Parker,
 };
-use home::{Home, Suspend};
+use home::{Context, Home, Suspend};
 use line::{Line, Node};
 use reason::Reason;
 use std::{
     fmt,
     mem::ManuallyDrop,
-    panic::resume_unwind,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr::{self, NonNull},
     time::{Duration, Instant},
 };
@@ -140,6 +141,12 @@ impl Waiting {
         }
     }
 
+    /// Keeps the wait from being called off when the runtime shuts down.
+    pub(crate) fn shield(&self) {
+        // SAFETY: `self` is alive, and so is its waiter.
+        unsafe { self.waiter().as_ref() }.shield();
+    }
+
     /// Opens the ticket in the hands of a partner: only the hold that this returns can end the wait.
     pub(crate) fn open_held(&self) -> Hold {
         let parked = matches!(self.kind, Kind::Thread(_));
@@ -164,7 +171,7 @@ impl Waiting {
                 // SAFETY: a green thread's home outlives its run.
                 let home = unsafe { home.as_ref() };
                 let alarm = deadline.map(|it| home.set_alarm(it, *waiter));
-                home.suspend(Suspend::Park, reason);
+                home.suspend(*waiter, Suspend::Park, reason);
                 // SAFETY: the running green thread's own record.
                 let verdict = unsafe { waiter.as_ref() }.finish();
                 if let Some(alarm) = alarm {
@@ -212,7 +219,70 @@ impl fmt::Debug for Waiting {
 
 /// Unwinds a green thread whose wait was called off, after its nodes are out of every line.
 pub(crate) fn unwind() -> ! {
+    // SAFETY: an entered context stays until it is left.
+    if let Some(context) = unsafe { home::context().as_ref() } {
+        context.set_called_off(true);
+    }
     resume_unwind(Box::new(Shutdown))
+}
+
+/// The calling thread unwinds for a reason that must poison what it leaves half done: a panic, and not
+/// the shutdown of its runtime.
+#[inline]
+pub(crate) fn poisons() -> bool {
+    std::thread::panicking() && !is_called_off()
+}
+
+#[cold]
+fn is_called_off() -> bool {
+    // SAFETY: an entered context stays until it is left.
+    unsafe { home::context().as_ref() }.is_some_and(Context::is_called_off)
+}
+
+/// Gives way to the other runnable green threads; on a kernel thread, to other kernel threads.
+#[inline]
+pub(crate) fn yield_now() {
+    match home::running() {
+        // SAFETY: the home of a running green thread is valid.
+        Some((waiter, home)) => {
+            unsafe { home.as_ref() }.suspend(waiter, Suspend::Yield, Reason::None)
+        }
+        None => std::thread::yield_now(),
+    }
+}
+
+/// Runs `f`, which may block its kernel thread, while that thread's other work goes on elsewhere.
+pub(crate) fn blocking<T>(f: impl FnOnce() -> T) -> T {
+    if let Some((_, home)) = home::running() {
+        let mut f = Some(f);
+        let mut result = None;
+        // SAFETY: the home of a running green thread is valid.
+        unsafe { home.as_ref() }.block(&mut || {
+            result = f.take().map(|it| catch_unwind(AssertUnwindSafe(it)));
+        });
+        return match result {
+            Some(Ok(value)) => value,
+            Some(Err(payload)) => resume_unwind(payload),
+            None => unreachable!("a home runs the job"),
+        };
+    }
+    // A plain kernel thread, or a call inside another, or a green thread that unwinds.
+    struct Ends(Option<NonNull<dyn Home>>);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            if let Some(home) = self.0 {
+                // SAFETY: the context that it is from is still entered.
+                unsafe { home.as_ref() }.blocking_ends();
+            }
+        }
+    }
+    let home = home::home();
+    if let Some(home) = home {
+        // SAFETY: the home of an entered context is valid.
+        unsafe { home.as_ref() }.blocking_begins();
+    }
+    let _ends = Ends(home);
+    f()
 }
 
 /// Stands in a line of what `lock` guards, lets go of the lock and waits to be called: the whole of a
@@ -224,20 +294,62 @@ pub(crate) fn unwind() -> ! {
 /// stands in the line no more and nothing was given to it.
 pub(crate) fn wait_in_line<T>(
     lock: &Lock<T>,
-    mut guard: Guard<'_, T>,
+    guard: Guard<'_, T>,
     line: impl Fn(&mut T) -> &mut Line,
     slot: *mut (),
     reason: Reason,
     deadline: Option<Instant>,
 ) -> Result<(), TimedOut> {
+    let place = Place {
+        end: End::Back,
+        slot,
+    };
+    wait_at(lock, guard, line, place, reason, deadline, || {})
+}
+
+/// Where to stand in a line, and what others find there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) end: End,
+    pub(crate) slot: *mut (),
+}
+
+/// An end of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Before all others: for one who has waited before.
+    Front,
+    Back,
+}
+
+/// As [`wait_in_line`], at either end, and `then` is run between standing there (the lock is let go)
+/// and parking. It must not panic.
+///
+/// # Errors
+///
+/// As [`wait_in_line`].
+pub(crate) fn wait_at<T>(
+    lock: &Lock<T>,
+    mut guard: Guard<'_, T>,
+    line: impl Fn(&mut T) -> &mut Line,
+    place: Place,
+    reason: Reason,
+    deadline: Option<Instant>,
+    then: impl FnOnce(),
+) -> Result<(), TimedOut> {
     let waiting = Waiting::new();
     waiting.open();
-    let mut node = Node::new(waiting.waiter(), 0, slot);
+    let mut node = Node::new(waiting.waiter(), 0, place.slot);
     let node = NonNull::from(&mut node);
-    // SAFETY: the node is fresh and its ticket open; it stays in this frame until it was called or is
-    // removed below.
-    unsafe { line(&mut guard).push_back(node) };
+    match place.end {
+        // SAFETY: the node is fresh and its ticket open; it stays in this frame until it was called
+        // or is removed below.
+        End::Front => unsafe { line(&mut guard).push_front(node) },
+        // SAFETY: as above.
+        End::Back => unsafe { line(&mut guard).push_back(node) },
+    }
     drop(guard);
+    then();
     let verdict = waiting.park(reason, deadline);
     if let Verdict::Chosen(_) = verdict {
         return Ok(());

@@ -15,6 +15,7 @@
 //! *Whoever sets the second of these two queues the waiter*, nobody else. [`MISSED`]: somebody called
 //! while the ticket was held, so that a claim handed back must send the waiter to look again.
 //! [`UNPARKABLE`]: this wait is `thread::park`, which `unpark` may end from anywhere.
+//! [`SHIELDED`]: this wait is not called off when the runtime shuts down.
 //!
 //! # Who may touch a waiter
 //!
@@ -53,8 +54,10 @@ const WOKEN: usize = 1 << 3;
 const MISSED: usize = 1 << 4;
 /// `unpark` may call this wait.
 const UNPARKABLE: usize = 1 << 5;
+/// A runtime that shuts down does not call this wait off.
+const SHIELDED: usize = 1 << 6;
 /// The verdict stands above the flags.
-const VERDICT: u32 = 6;
+const VERDICT: u32 = 7;
 
 /// Why a wait is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +137,11 @@ impl Waiter {
     pub(crate) fn let_unpark(&self) {
         self.ticket.fetch_or(UNPARKABLE, Relaxed);
         fence(SeqCst); // U1: the ticket is open for `unpark`, then the token is read.
+    }
+
+    /// Keeps this wait from being called off, after it was opened: what it waits for ends by itself.
+    pub(crate) fn shield(&self) {
+        self.ticket.fetch_or(SHIELDED, Relaxed);
     }
 
     /// Whether it may be called or held now. One that is held is marked, so that it looks again when it
@@ -223,7 +231,22 @@ impl Waiter {
     pub(crate) unsafe fn call(waiter: NonNull<Self>, verdict: Verdict) -> Option<Call> {
         // SAFETY: the caller's promise.
         let ticket = unsafe { &(*waiter.as_ptr()).ticket };
-        let won = claim(ticket, CALLED | verdict.encode(), 0)?;
+        let won = claim(ticket, CALLED | verdict.encode(), 0, 0)?;
+        Some(Call {
+            waiter,
+            parked: won & PARKED != 0,
+        })
+    }
+
+    /// Calls the wait off, as the runtime shuts down, unless it is shielded.
+    ///
+    /// # Safety
+    ///
+    /// The waiter must be valid, by the caller's own share in it.
+    pub(crate) unsafe fn call_off(waiter: NonNull<Self>) -> Option<Call> {
+        // SAFETY: the caller's promise.
+        let ticket = unsafe { &(*waiter.as_ptr()).ticket };
+        let won = claim(ticket, CALLED | Verdict::CalledOff.encode(), 0, SHIELDED)?;
         Some(Call {
             waiter,
             parked: won & PARKED != 0,
@@ -239,7 +262,7 @@ impl Waiter {
         fence(SeqCst); // U2: the token is left, then the ticket is read.
         // SAFETY: the caller's promise.
         let ticket = unsafe { &(*waiter.as_ptr()).ticket };
-        let won = claim(ticket, CALLED | Verdict::Chosen(0).encode(), UNPARKABLE)?;
+        let won = claim(ticket, CALLED | Verdict::Chosen(0).encode(), UNPARKABLE, 0)?;
         Some(Call {
             waiter,
             parked: won & PARKED != 0,
@@ -254,7 +277,7 @@ impl Waiter {
     pub(crate) unsafe fn hold(waiter: NonNull<Self>) -> Option<Hold> {
         // SAFETY: the caller's promise.
         let ticket = unsafe { &(*waiter.as_ptr()).ticket };
-        claim(ticket, HELD, 0)?;
+        claim(ticket, HELD, 0, 0)?;
         Some(Hold { waiter })
     }
 }
@@ -265,17 +288,17 @@ impl fmt::Debug for Waiter {
     }
 }
 
-/// Takes an open ticket that has the flags `needed` to `phase`, and returns what it was. A held one
-/// is marked, so that its holder knows.
+/// Takes an open ticket that has the flags `needed` and not `refused` to `phase`, and returns what it
+/// was. A held one is marked, so that its holder knows.
 #[inline]
-fn claim(ticket: &AtomicUsize, phase: usize, needed: usize) -> Option<usize> {
+fn claim(ticket: &AtomicUsize, phase: usize, needed: usize, refused: usize) -> Option<usize> {
     let mut word = ticket.load(Relaxed);
     loop {
-        if word & needed != needed {
+        if word & (needed | refused) != needed {
             return None;
         }
         let next = match word & PHASE {
-            OPEN => phase | (word & PARKED),
+            OPEN => phase | (word & (PARKED | SHIELDED)),
             HELD if word & MISSED == 0 => word | MISSED,
             _ => return None,
         };
@@ -366,7 +389,12 @@ impl Hold {
         let mut word = ticket.load(Relaxed);
         loop {
             debug_assert_eq!(word & PHASE, HELD, "only the holder ends a hold");
-            match ticket.compare_exchange_weak(word, phase | (word & PARKED), AcqRel, Relaxed) {
+            match ticket.compare_exchange_weak(
+                word,
+                phase | (word & (PARKED | SHIELDED)),
+                AcqRel,
+                Relaxed,
+            ) {
                 Ok(_) => break,
                 Err(now) => word = now,
             }
@@ -385,7 +413,12 @@ impl Drop for Hold {
         let ticket = unsafe { &self.waiter.as_ref().ticket };
         let mut word = ticket.load(Acquire);
         while word & MISSED == 0 {
-            match ticket.compare_exchange_weak(word, OPEN | (word & PARKED), AcqRel, Acquire) {
+            match ticket.compare_exchange_weak(
+                word,
+                OPEN | (word & (PARKED | SHIELDED)),
+                AcqRel,
+                Acquire,
+            ) {
                 Ok(_) => return,
                 Err(now) => word = now,
             }

@@ -13,11 +13,14 @@ use std::{env, fmt, panic, process::abort, sync::mpsc, thread, time::Duration};
 pub enum Home {
     /// Plain kernel threads, no runtime at all.
     Threads,
+    /// Green threads of a runtime with so many workers.
+    Green(usize),
 }
 
 /// A thread of a test, green or not.
 pub enum Handle<T> {
     Thread(thread::JoinHandle<T>),
+    Green(sward::thread::JoinHandle<T>),
 }
 
 impl<T> fmt::Debug for Handle<T> {
@@ -31,17 +34,24 @@ impl<T> Handle<T> {
     pub fn join(self) -> thread::Result<T> {
         match self {
             Self::Thread(thread) => thread.join(),
+            Self::Green(thread) => thread.join(),
         }
     }
 }
 
 impl Home {
-    const ALL: [Self; 1] = [Self::Threads];
+    const ALL: [Self; 4] = [
+        Self::Threads,
+        Self::Green(1),
+        Self::Green(2),
+        Self::Green(4),
+    ];
 
     /// A thread of this home.
     pub fn spawn<T: Send + 'static>(self, f: impl FnOnce() -> T + Send + 'static) -> Handle<T> {
         match self {
             Self::Threads => Handle::Thread(thread::spawn(f)),
+            Self::Green(_) => Handle::Green(sward::spawn(f)),
         }
     }
 
@@ -49,6 +59,7 @@ impl Home {
     pub fn yield_now(self) {
         match self {
             Self::Threads => thread::yield_now(),
+            Self::Green(_) => sward::yield_now(),
         }
     }
 }
@@ -63,9 +74,18 @@ pub fn on_every_home(test: impl Fn(Home) + Clone + Send + 'static) {
             Duration::from_secs(60),
             move || match home {
                 Home::Threads => test(home),
+                Home::Green(workers) => runtime(workers).run(move || test(home)),
             },
         );
     }
+}
+
+/// A runtime with so many workers.
+pub fn runtime(workers: usize) -> sward::Runtime {
+    sward::Runtime::builder()
+        .workers(workers)
+        .build()
+        .expect("a runtime")
 }
 
 /// Runs `f` on a thread of its own; ends the process if it takes longer than `limit`.

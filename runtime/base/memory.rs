@@ -1,0 +1,121 @@
+//! Memory from the kernel by whole pages: mapped, unmapped, its pages dropped.
+//!
+//! All of it is private, zeroed, and costs nothing until it is touched.
+
+#![expect(unsafe_code, reason = "mappings are system calls")]
+
+use super::primitives::global::{AtomicUsize, Ordering::Relaxed};
+use std::{
+    io,
+    ptr::{self, NonNull},
+};
+
+/// The bytes of a page of this machine.
+pub(crate) fn page_bytes() -> usize {
+    static PAGE: AtomicUsize = AtomicUsize::new(0);
+    // Relaxed: whoever finds nothing asks the kernel and gets the same answer.
+    match PAGE.load(Relaxed) {
+        0 => {
+            // SAFETY: `sysconf` only reads.
+            let answer = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+            let bytes = usize::try_from(answer).unwrap_or(4096).max(4096);
+            PAGE.store(bytes, Relaxed);
+            bytes
+        }
+        bytes => bytes,
+    }
+}
+
+/// Maps `bytes`, whole pages, readable and writable, without a claim on swap space.
+///
+/// # Errors
+///
+/// What `mmap` says: most often that there is no address space left.
+pub(crate) fn map(bytes: usize) -> io::Result<NonNull<u8>> {
+    // SAFETY: an anonymous mapping at an address that the kernel chooses touches no memory of ours.
+    let at = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if at == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(at.cast()).ok_or_else(|| io::Error::other("mmap returned the null page"))
+}
+
+/// Maps `bytes` at a multiple of `bytes`, a power of two of pages.
+///
+/// # Errors
+///
+/// As [`map`].
+pub(crate) fn map_aligned(bytes: usize) -> io::Result<NonNull<u8>> {
+    debug_assert!(bytes.is_power_of_two() && bytes >= page_bytes());
+    // A neighbour of the last one is often aligned already.
+    let at = map(bytes)?;
+    if at.addr().get().is_multiple_of(bytes) {
+        return Ok(at);
+    }
+    // SAFETY: just mapped, and nobody else knows it.
+    unsafe { unmap(at, bytes) }?;
+
+    let wide = map(2 * bytes)?;
+    let before = wide.addr().get().next_multiple_of(bytes) - wide.addr().get();
+    // SAFETY: `before < bytes`, so it stays within the `2 * bytes` just mapped.
+    let at = unsafe { wide.add(before) };
+    // SAFETY: as above, `before + bytes <= 2 * bytes`.
+    let end = unsafe { at.add(bytes) };
+    // Should a cut fail, then some address space stays mapped and untouched: no harm.
+    if before > 0 {
+        // SAFETY: the front of what was just mapped, which nobody knows.
+        drop(unsafe { unmap(wide, before) });
+    }
+    // SAFETY: the rest of what was just mapped, which nobody knows; not empty as `before < bytes`.
+    drop(unsafe { unmap(end, bytes - before) });
+    Ok(at)
+}
+
+/// Gives whole pages back to the kernel.
+///
+/// # Errors
+///
+/// When cutting a mapping in two would make more mappings than `vm.max_map_count`. It is whole then.
+///
+/// # Safety
+///
+/// The pages were mapped by this module, and nobody uses or will use them.
+pub(crate) unsafe fn unmap(at: NonNull<u8>, bytes: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    match unsafe { libc::munmap(at.as_ptr().cast(), bytes) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Tells the kernel something about whole pages, by `madvise`.
+///
+/// # Errors
+///
+/// What `madvise` says: `EINVAL` when this kernel does not know the advice.
+///
+/// # Safety
+///
+/// The pages were mapped by this module. Advice that drops them or makes them fault needs that
+/// nobody uses them.
+pub(crate) unsafe fn advise(at: NonNull<u8>, bytes: usize, advice: i32) -> io::Result<()> {
+    loop {
+        // SAFETY: the caller's promise.
+        if unsafe { libc::madvise(at.as_ptr().cast(), bytes, advice) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}

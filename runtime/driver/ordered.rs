@@ -1,0 +1,91 @@
+//! Alarms for a clock that jumps: [`Alarms`](super::alarms::Alarms)' methods, and exact times.
+//!
+//! A simulation sets its clock to the first deadline whenever nothing can run, so that deadline
+//! must be exact, whatever was called off; the wheel's is not. Two sorted maps are fast enough.
+
+use super::slab::Key;
+use std::collections::{BTreeMap, HashMap};
+
+/// Alarms by deadline, equal ones by when they were set.
+#[derive(Debug)]
+pub(crate) struct OrderedAlarms<T> {
+    alarms: BTreeMap<(u64, u64), T>,
+    /// Of each alarm that is set, the deadline.
+    deadlines: HashMap<u64, u64>,
+    /// How many were ever set.
+    set: u64,
+}
+
+impl<T> OrderedAlarms<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            alarms: BTreeMap::new(),
+            deadlines: HashMap::new(),
+            set: 0,
+        }
+    }
+
+    /// How many alarms are set.
+    pub(crate) fn len(&self) -> usize {
+        self.alarms.len()
+    }
+
+    /// Keeps `value` until `deadline`.
+    pub(crate) fn insert(&mut self, deadline: u64, value: T) -> Key {
+        let number = self.set;
+        self.set += 1;
+        self.alarms.insert((deadline, number), value);
+        self.deadlines.insert(number, deadline);
+        Key::from_bits(number)
+    }
+
+    /// Gives back what was kept, unless it has been given back already.
+    pub(crate) fn cancel(&mut self, key: Key) -> Option<T> {
+        let number = key.to_bits();
+        let deadline = self.deadlines.remove(&number)?;
+        self.alarms.remove(&(deadline, number))
+    }
+
+    /// The first deadline.
+    pub(crate) fn next(&self) -> Option<u64> {
+        let ((deadline, _), _) = self.alarms.first_key_value()?;
+        Some(*deadline)
+    }
+
+    /// Hands all whose deadline is `now` or before to `fire`, in the order of their deadlines.
+    pub(crate) fn advance(&mut self, now: u64, mut fire: impl FnMut(T)) {
+        while let Some(first) = self.alarms.first_entry() {
+            let (deadline, number) = *first.key();
+            if deadline > now {
+                break;
+            }
+            let value = first.remove();
+            self.deadlines.remove(&number);
+            fire(value);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::OrderedAlarms;
+
+    #[test]
+    fn the_first_deadline_is_exact_whatever_was_called_off() {
+        let mut alarms = OrderedAlarms::new();
+        let first = alarms.insert(5, 'a');
+        alarms.insert(7, 'b');
+        alarms.insert(7, 'c');
+        alarms.insert(u64::MAX, 'd');
+        assert_eq!(alarms.cancel(first), Some('a'));
+        assert_eq!((alarms.cancel(first), alarms.next()), (None, Some(7)));
+        let mut fired = String::new();
+        alarms.advance(6, |it| fired.push(it));
+        assert_eq!(fired, "");
+        alarms.advance(7, |it| fired.push(it));
+        assert_eq!((fired.as_str(), alarms.len()), ("bc", 1));
+        alarms.advance(u64::MAX, |it| fired.push(it));
+        assert_eq!((fired.as_str(), alarms.next()), ("bcd", None));
+        assert!(alarms.deadlines.is_empty());
+    }
+}

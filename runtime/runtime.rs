@@ -1,0 +1,291 @@
+//! Runtimes: N kernel threads that run any number of green threads; one global, and as many as one builds.
+
+use crate::{
+    coroutine::stack,
+    scheduler::{Config, MAX_BLOCKING, Scheduler},
+    thread::{JoinHandle, spawn_on},
+    wait::{self, home::Home},
+};
+use std::{
+    env, fmt, io,
+    panic::resume_unwind,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    thread::available_parallelism,
+    time::Duration,
+};
+
+/// For how long the drop of a runtime waits for its green threads to unwind.
+const DROP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Some kernel threads, and the green threads that they run.
+///
+/// A program that only calls [`run`] and [`spawn`](crate::spawn()) uses the global one. A runtime of one's
+/// own has its own workers; channels, locks and handles may be used across runtimes, and by plain kernel
+/// threads.
+///
+/// # Shutdown
+///
+/// The drop of a runtime is [`shutdown_timeout`](Self::shutdown_timeout) with one second: green threads
+/// that never ran drop their closures, those that wait are unwound, and `join` on them returns an `Err`
+/// with [`Shutdown`](crate::Shutdown).
+///
+/// # Examples
+///
+/// ```
+/// let runtime = sward::Runtime::builder().workers(2).build()?;
+/// let sum = runtime.run(|| {
+///     let parts: Vec<_> = (0..4).map(|it| sward::spawn(move || it * 10)).collect();
+///     parts.into_iter().map(|it| it.join().expect("no panic")).sum::<i32>()
+/// });
+/// assert_eq!(sum, 60);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Runtime {
+    scheduler: Arc<Scheduler>,
+}
+
+/// A runtime that is still to be built.
+///
+/// # Examples
+///
+/// ```
+/// let runtime = sward::Runtime::builder()
+///     .workers(1)
+///     .stack_size(64 << 10)
+///     .name("small")
+///     .build()?;
+/// assert_eq!(runtime.run(|| 1 + 1), 2);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a runtime starts when it is built"]
+pub struct RuntimeBuilder {
+    workers: Option<usize>,
+    config: Config,
+}
+
+impl RuntimeBuilder {
+    fn new() -> Self {
+        Self {
+            workers: None,
+            config: Config {
+                workers: 1,
+                stack_bytes: stack::DEFAULT_BYTES,
+                name: "sward-worker".to_owned(),
+                max_blocking: MAX_BLOCKING,
+            },
+        }
+    }
+
+    /// How many green threads run at the same time, at most. Without this, as many as the machine runs
+    /// threads at once, or what the environment variable `SWARD_WORKERS` says.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// The size of the green threads' stacks, in bytes; 256 KiB without this, never less than 16 KiB.
+    ///
+    /// It is address space: memory is used as a stack is, page by page.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.config.stack_bytes = bytes;
+        self
+    }
+
+    /// The name of the kernel threads, as debuggers and `top` show it.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.config.name = name.into();
+        self
+    }
+
+    /// How many kernel threads there may be beside the workers because green threads are in blocking
+    /// calls; 512 without this. Beyond, a blocking call holds up its worker.
+    pub fn max_blocking(mut self, threads: usize) -> Self {
+        self.config.max_blocking = threads;
+        self
+    }
+
+    /// Starts the kernel threads.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if there are to be no workers or more than 1024, for an absurd size of stacks, and for
+    /// a name with a zero byte; else what the system says when it refuses memory or kernel threads.
+    /// Nothing is left behind then.
+    pub fn build(self) -> io::Result<Runtime> {
+        let mut config = self.config;
+        config.workers = match self.workers {
+            Some(workers) => workers,
+            None => default_workers()?,
+        };
+        if config.workers == 0 || config.workers > MAX_WORKERS {
+            return Err(invalid(format!(
+                "a runtime has 1 to {MAX_WORKERS} workers, not {}",
+                config.workers
+            )));
+        }
+        if config.name.contains('\0') {
+            return Err(invalid(
+                "the name of a runtime holds a zero byte".to_owned(),
+            ));
+        }
+        Ok(Runtime {
+            scheduler: Scheduler::start(config)?,
+        })
+    }
+}
+
+/// More workers than any machine has use for.
+const MAX_WORKERS: usize = 1024;
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+/// As many workers as the environment says, or the machine.
+fn default_workers() -> io::Result<usize> {
+    match env::var("SWARD_WORKERS") {
+        Ok(text) => text
+            .trim()
+            .parse()
+            .map_err(|_| invalid(format!("SWARD_WORKERS is no number: {text:?}"))),
+        Err(_) => Ok(available_parallelism().map_or(1, usize::from)),
+    }
+}
+
+impl Runtime {
+    /// A runtime to be built.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::new()
+    }
+
+    pub(crate) fn with_home<R>(&self, f: impl FnOnce(&(dyn Home + 'static)) -> R) -> R {
+        f(&*self.scheduler)
+    }
+
+    /// Starts a green thread on this runtime. See [`spawn`](crate::spawn()).
+    ///
+    /// On a runtime that is shutting down, `f` is dropped instead of called.
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory for it.
+    #[track_caller]
+    pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        match self.with_home(|home| spawn_on(home, crate::thread::Wish::default(), f)) {
+            Ok(handle) => handle,
+            Err(error) => panic!("failed to spawn a green thread: {error}"),
+        }
+    }
+
+    /// Runs `f` as a green thread and returns its value. Others that still run do not delay the return.
+    ///
+    /// The caller waits: a kernel thread sleeps, a green thread is parked.
+    ///
+    /// # Panics
+    ///
+    /// With the payload of `f`'s panic.
+    #[track_caller]
+    pub fn run<F, T>(&self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.spawn(f).join().unwrap_or_else(|it| resume_unwind(it))
+    }
+
+    /// Ends the runtime, in `timeout` and a little.
+    ///
+    /// Green threads that never ran drop their closures. The wait of each parked one is called off, so
+    /// that no partner can choose it, and it unwinds: destructors run, but no panic hook, and no lock is
+    /// poisoned. What has not ended at the deadline, because it computes or is in a blocking call, is
+    /// abandoned: its stack is leaked, and it ends at its next call. From one of the runtime's own green
+    /// threads this does not wait.
+    pub fn shutdown_timeout(self, timeout: Duration) {
+        self.scheduler.shut_down(timeout);
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.scheduler.shut_down(DROP_TIMEOUT);
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("config", self.scheduler.config())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The global runtime, started when it is needed first. A failure is tried again.
+pub(crate) fn global() -> io::Result<&'static Runtime> {
+    static GLOBAL: OnceLock<Runtime> = OnceLock::new();
+    static STARTING: Mutex<()> = Mutex::new(());
+    if let Some(runtime) = GLOBAL.get() {
+        return Ok(runtime);
+    }
+    let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(runtime) = GLOBAL.get() {
+        return Ok(runtime);
+    }
+    let runtime = Runtime::builder().build()?;
+    Ok(GLOBAL.get_or_init(|| runtime))
+}
+
+/// Runs `f` as the main green thread of the global runtime, and returns its value.
+///
+/// As when Go's `main` returns, green threads that still run do not delay this. The caller waits: a
+/// kernel thread sleeps.
+///
+/// # Examples
+///
+/// ```
+/// let greeting = sward::run(|| {
+///     let (tx, rx) = sward::channel::bounded(0);
+///     sward::spawn(move || tx.send("hello"));
+///     rx.recv()
+/// });
+/// assert_eq!(greeting, Ok("hello"));
+/// ```
+///
+/// # Panics
+///
+/// With the payload of `f`'s panic, and if the global runtime cannot be started.
+#[track_caller]
+pub fn run<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    match global() {
+        Ok(runtime) => runtime.run(f),
+        Err(error) => panic!("failed to start the global runtime: {error}"),
+    }
+}
+
+/// Calls `f`, which may block its kernel thread: with file IO, a C library, a lock of `std`.
+///
+/// Other green threads go on meanwhile: the worker's queue is handed to another kernel thread if there is
+/// anything in it. `f` runs on the kernel thread's own stack of 8 MiB, on that thread from start to end;
+/// it may borrow, and call this again. A wait of this crate inside `f` blocks the kernel thread. A panic in
+/// `f` passes through. On a plain kernel thread `f` is just called.
+///
+/// # Examples
+///
+/// ```
+/// let manifest = sward::run(|| sward::blocking(|| std::fs::read_to_string("Cargo.toml")));
+/// assert!(manifest.expect("it is there").contains("sward"));
+/// ```
+pub fn blocking<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T,
+{
+    wait::blocking(f)
+}

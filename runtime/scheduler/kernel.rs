@@ -1,0 +1,74 @@
+//! What the scheduler asks of the kernel for its threads: clocks, slices, classes. Refusals change speed only.
+
+#![expect(unsafe_code, reason = "system calls that std does not have")]
+
+use std::mem;
+
+/// The calling thread's number.
+pub(super) fn this_thread_id() -> libc::pid_t {
+    // SAFETY: it takes nothing.
+    unsafe { libc::gettid() }
+}
+
+/// A clock that counts the calling thread's processor time, for others to read.
+pub(super) fn this_thread_cpu_clock() -> Option<libc::clockid_t> {
+    let mut clock = 0;
+    // SAFETY: it is this thread, and `clock` a place for the answer.
+    let result = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
+    (result == 0).then_some(clock)
+}
+
+/// How much processor time the clock's thread has had, in nanoseconds; `None` if it has ended.
+pub(super) fn cpu_ns(clock: libc::clockid_t) -> Option<u64> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a place for the answer.
+    let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    (result == 0)
+        .then(|| time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned())
+}
+
+/// The kernel's `struct sched_attr`, its first version.
+#[repr(C)]
+struct Attributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+}
+
+/// Asks for the ordinary class with slices of `slice_ns`, which are short, and timers that are not late
+/// on purpose: who has little to do is then served soon (Linux 6.12).
+pub(super) fn ask_for_short_slices(slice_ns: u64) {
+    set_class(0, libc::SCHED_OTHER, slice_ns);
+    // SAFETY: the command takes a number.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
+}
+
+/// Makes a thread a batch job: it yields to those that wake up.
+pub(super) fn make_batch(thread: libc::pid_t) {
+    set_class(thread, libc::SCHED_BATCH, 0);
+}
+
+fn set_class(thread: libc::pid_t, policy: libc::c_int, slice_ns: u64) {
+    // SAFETY: it takes numbers.
+    let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, thread.cast_unsigned()) };
+    let attributes = Attributes {
+        size: mem::size_of::<Attributes>() as u32,
+        policy: policy.cast_unsigned(),
+        flags: 0,
+        nice,
+        priority: 0,
+        runtime: slice_ns,
+        deadline: 0,
+        period: 0,
+    };
+    // SAFETY: the structure has the size that it says.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, thread, &raw const attributes, 0) };
+}

@@ -1,0 +1,503 @@
+//! M green threads on N kernel threads: what all workers of one runtime share, and the home it is.
+//!
+//! A [`Worker`](worker::Worker) is a kernel thread; it needs a [`Processor`] to start or resume green
+//! threads, and there are N of these. A worker that is stuck in a green thread's code, or has announced
+//! that it will be, loses its processor to a spare one ([`grip`], [`monitor`]).
+//!
+//! Where a green thread becomes runnable decides where it goes: to the next slot of the processor on
+//! which that happens, or, from a thread that has none, to the injector, which everybody looks at.
+//!
+//! # Who keeps this alive
+//!
+//! Its workers, each by its `Arc`; and so, as long as there are workers, every green thread of it may
+//! refer to it by a plain pointer. A thread from outside that wakes one takes an `Arc` of its own first:
+//! the green thread might run, end, and with it the runtime, before the outsider is done.
+
+#![expect(
+    unsafe_code,
+    reason = "a green thread refers to its home by a plain pointer"
+)]
+
+mod grip;
+mod idle;
+mod kernel;
+pub(crate) mod monitor;
+mod processor;
+pub(crate) mod shutdown;
+pub(crate) mod worker;
+
+use crate::{
+    base::{
+        lock::Lock,
+        primitives::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed, SeqCst},
+            fence,
+        },
+        slab,
+    },
+    coroutine::stack::StackClass,
+    driver::clock,
+    task::Task,
+    wait::{
+        home::{self, Alarm, Fresh, Home, Suspend},
+        reason::Reason,
+        source::{POLLER, Source},
+        ticket::{Waiter, Wake},
+    },
+};
+use crossbeam_deque::{Injector, Steal};
+use idle::Idle;
+use processor::{Counters, Flags, Processor, Runnable, count};
+use std::{
+    io,
+    ptr::{self, NonNull},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use worker::{Worker, WorkerRef};
+
+/// How many kernel threads may be beside the processors' own because they are in blocking calls.
+pub(crate) const MAX_BLOCKING: usize = 512;
+/// How many may be because they compute for long.
+pub(crate) const MAX_COMPUTING: usize = 64;
+
+/// How a runtime is to be.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) workers: usize,
+    pub(crate) stack_bytes: usize,
+    pub(crate) name: String,
+    pub(crate) max_blocking: usize,
+}
+
+/// What all workers of one runtime share.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    config: Config,
+    class: &'static StackClass,
+    processors: Box<[Processor]>,
+    injector: Injector<Runnable>,
+    idle: Idle<WorkerRef>,
+    /// Workers whose announced call may take long, and whose processor anybody may take.
+    lent: Lock<Vec<WorkerRef>>,
+    /// Workers without a processor, which wait for one.
+    spare: Lock<Vec<WorkerRef>>,
+    /// Every worker.
+    workers: Lock<Vec<worker::Slot>>,
+    flags: Flags,
+    /// What happened where no processor was at hand.
+    outside: Outside,
+    membarrier: bool,
+    /// Whoever waits for the last green thread to end, as the runtime shuts down.
+    closer: shutdown::Closer,
+}
+
+/// Counters that many write.
+#[derive(Debug, Default)]
+struct Outside {
+    spawned: AtomicU64,
+    finished: AtomicU64,
+}
+
+/// Where the numbers of green threads come from.
+static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+/// How many numbers a processor takes at once.
+const IDS: u64 = 64;
+
+// SAFETY: `StackClass` and the rest are shared by design; processors see to themselves by the grips.
+unsafe impl Sync for Scheduler {}
+// SAFETY: as above.
+unsafe impl Send for Scheduler {}
+
+impl Scheduler {
+    /// A runtime's scheduler, with its workers.
+    ///
+    /// # Errors
+    ///
+    /// The system's, if it refuses memory or kernel threads; everything is given back then.
+    pub(crate) fn start(config: Config) -> io::Result<Arc<Self>> {
+        worker::prepare_process()?;
+        let class = StackClass::of(config.stack_bytes)?;
+        let seed = clock::now_ns();
+        let processors = (0..config.workers)
+            .map(|it| Processor::new(it, class, worker::ENTRY, seed + it as u64))
+            .collect::<io::Result<_>>()?;
+        let scheduler = Arc::new(Self {
+            class,
+            processors,
+            injector: Injector::new(),
+            idle: Idle::new(),
+            lent: Lock::new(Vec::new()),
+            spare: Lock::new(Vec::new()),
+            workers: Lock::new(Vec::new()),
+            flags: Flags::default(),
+            outside: Outside::default(),
+            membarrier: crate::base::primitives::register_heavy_barrier(),
+            closer: shutdown::Closer::new(),
+            config,
+        });
+        for processor in &*scheduler.processors {
+            if let Err(error) = scheduler.start_worker(Some(processor)) {
+                scheduler.stop();
+                return Err(error);
+            }
+        }
+        if let Err(error) = monitor::watch(&scheduler) {
+            scheduler.stop();
+            return Err(error);
+        }
+        Ok(scheduler)
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn processors(&self) -> &[Processor] {
+        &self.processors
+    }
+
+    /// This scheduler as the home of its green threads.
+    pub(crate) fn as_home(&self) -> NonNull<dyn Home> {
+        NonNull::from(self as &dyn Home)
+    }
+
+    /// The worker that calls, if it is one of this scheduler's.
+    #[inline]
+    fn worker(&self) -> Option<&Worker> {
+        let context = NonNull::new(home::context().cast_mut())?;
+        // SAFETY: an entered context stays until it is left.
+        let home = unsafe { context.as_ref() }.home();
+        // SAFETY: a worker's context is its first field, and only workers have a scheduler as home.
+        ptr::addr_eq(home.as_ptr(), self).then(|| unsafe { context.cast::<Worker>().as_ref() })
+    }
+
+    /// Runs `f` with this thread's processor, or with `None` where it has none.
+    #[inline]
+    fn with_processor<R>(&self, f: impl FnOnce(Option<&Processor>) -> R) -> R {
+        match self.worker() {
+            Some(worker) => worker.with_processor(f),
+            None => f(None),
+        }
+    }
+
+    /// Makes a green thread runnable that was woken, or spawned.
+    #[inline]
+    fn make_runnable(&self, task: NonNull<Task>) {
+        match self.worker() {
+            Some(worker) => worker.with_processor(|it| match it {
+                Some(processor) => processor.run_next(task),
+                None => self.inject(task),
+            }),
+            None => self.inject_from_outside(task),
+        }
+    }
+
+    /// As [`inject`](Self::inject), by a thread that does not keep this scheduler alive.
+    #[cold]
+    fn inject_from_outside(&self, task: NonNull<Task>) {
+        // SAFETY: every scheduler is made by `start`, in an `Arc`; it is alive, as `task` is not yet run.
+        unsafe { Arc::increment_strong_count(self) };
+        // SAFETY: counted just now.
+        let alive = unsafe { Arc::from_raw(self) };
+        alive.inject(task);
+    }
+
+    /// Makes a green thread runnable for whoever looks first, and sees to it that somebody does.
+    fn inject(&self, task: NonNull<Task>) {
+        self.injector.push(Runnable(task)); // S1
+        self.wake_one();
+    }
+
+    /// Work was put where all look: wakes a worker if none searches.
+    fn wake_one(&self) {
+        if let Some(sleeper) = self.idle.wake_one(WorkerRef::sleeps_apart) {
+            return sleeper.rouse();
+        }
+        if self.idle.searching() == 0 && self.idle.asleep() == 0 {
+            self.take_lent();
+        }
+    }
+
+    /// Gives a processor that lies idle, because its worker is in an announced call, to another.
+    fn take_lent(&self) {
+        loop {
+            // Under the lock: until it is out of the list, the worker is there.
+            let mut lent = self.lent.lock();
+            let Some(worker) = lent.pop() else {
+                return;
+            };
+            let taken = worker.take_lent();
+            drop(lent);
+            if taken {
+                if let Some(processor) = worker.processor_of_taken() {
+                    self.hand_over_or_queue(processor);
+                }
+                return;
+            }
+        }
+    }
+
+    /// Gives a processor that was taken from a worker to another one. If there is none to be had, the
+    /// processor waits for the first worker that comes back.
+    fn hand_over_or_queue(&self, processor: &Processor) {
+        if !self.hand_over(processor) {
+            self.closer.orphans().lock().push(processor.index);
+        }
+    }
+
+    /// Gives a processor, which is the caller's, to a spare worker, or to a new one. If this returns
+    /// `false`, there is none to be had, and the processor is still the caller's.
+    #[must_use]
+    fn hand_over(&self, processor: &Processor) -> bool {
+        let spare = self.spare.lock().pop();
+        if let Some(worker) = spare {
+            worker.receive(processor);
+            return true;
+        }
+        let extra = self
+            .flags
+            .threads
+            .load(Relaxed)
+            .saturating_sub(self.config.workers);
+        extra < self.config.max_blocking + MAX_COMPUTING
+            && self.start_worker(Some(processor)).is_ok()
+    }
+
+    /// A processor that nobody could be found for.
+    fn adopt(&self) -> Option<&Processor> {
+        let index = self.closer.orphans().lock().pop()?;
+        self.processors.get(index)
+    }
+
+    /// Starts a kernel thread that works for this scheduler.
+    fn start_worker(&self, processor: Option<&Processor>) -> io::Result<()> {
+        // SAFETY: every scheduler is made by `start`, in an `Arc`, and is alive.
+        unsafe { Arc::increment_strong_count(self) };
+        // SAFETY: counted just now.
+        let scheduler = unsafe { Arc::from_raw(self) };
+        worker::start(scheduler, processor)
+    }
+
+    /// Some work lies where a searching worker would find it.
+    fn any_work(&self) -> bool {
+        !self.injector.is_empty() || self.processors.iter().any(Processor::has_queue)
+    }
+
+    /// When the first alarm of all is due; `u64::MAX` if none is set.
+    fn first_alarm(&self) -> u64 {
+        let alarms = self.processors.iter().map(Processor::first_alarm);
+        alarms.min().unwrap_or(u64::MAX)
+    }
+
+    /// Takes work from the injector: what to run first; more goes to the processor's queue.
+    fn take_injected(&self, processor: &Processor) -> Option<NonNull<Task>> {
+        loop {
+            let batch = self
+                .injector
+                .len()
+                .div_ceil(self.processors.len())
+                .clamp(1, 32);
+            match self
+                .injector
+                .steal_batch_with_limit_and_pop(processor.ready(), batch)
+            {
+                Steal::Success(task) => return Some(task.0),
+                Steal::Empty => return None,
+                Steal::Retry => {}
+            }
+        }
+    }
+
+    /// How many green threads there are, at some moment during the call.
+    pub(crate) fn live(&self) -> u64 {
+        let sum = |field: fn(&Counters) -> &AtomicU64| -> u64 {
+            self.processors
+                .iter()
+                .map(|it| field(&it.counters).load(Acquire))
+                .sum()
+        };
+        // The ends first: what is spawned meanwhile makes the result larger, never smaller.
+        let finished = sum(|it| &it.finished) + self.outside.finished.load(Acquire);
+        let spawned = sum(|it| &it.spawned) + self.outside.spawned.load(Acquire);
+        spawned.saturating_sub(finished)
+    }
+
+    /// A green thread has left its stack for the last time.
+    fn finished(&self, processor: Option<&Processor>) {
+        match processor {
+            Some(processor) => count(&processor.counters.finished),
+            None => _ = self.outside.finished.fetch_add(1, Relaxed),
+        }
+        if self.flags.closing.load(Relaxed) {
+            self.closer.look();
+        }
+    }
+}
+
+/// Makes a green thread runnable.
+///
+/// # Safety
+///
+/// `waiter` is the first field of a task whose home is a scheduler; it was called, is parked, and this is
+/// its wake-up.
+unsafe fn wake(waiter: NonNull<Waiter>) {
+    // SAFETY: by the caller.
+    let task = unsafe { Task::of(waiter) };
+    // SAFETY: a task that is to be woken is alive.
+    let home = unsafe { task.as_ref() }.home();
+    // SAFETY: by the caller; a home outlives its green threads.
+    let scheduler = unsafe { home.cast::<Scheduler>().as_ref() };
+    scheduler.make_runnable(task);
+}
+
+/// Numbers for green threads, from the first to before the last.
+fn more_ids(count: u64) -> (u64, u64) {
+    let first = NEXT_ID.fetch_add(count, Relaxed);
+    (first, first + count)
+}
+
+impl Home for Scheduler {
+    #[inline]
+    fn suspend(&self, waiter: NonNull<Waiter>, how: Suspend, reason: Reason) {
+        // SAFETY: the running green thread.
+        let task = unsafe { Task::of(waiter) };
+        // SAFETY: it is alive as it runs.
+        worker::switch_off(unsafe { task.as_ref() }, worker::Off::from(how), reason);
+    }
+
+    fn set_alarm(&self, deadline: Instant, waiter: NonNull<Waiter>) -> Alarm {
+        let deadline = clock::to_ns(deadline);
+        self.with_processor(|processor| {
+            let clock = processor.unwrap_or(&self.processors[0]);
+            let key = clock.set_alarm(deadline, waiter);
+            if processor.is_none() {
+                // This thread will not look at it before it sleeps, as a worker does.
+                self.watch_from(deadline);
+            }
+            Alarm {
+                shard: clock.index,
+                key,
+            }
+        })
+    }
+
+    fn cancel_alarm(&self, alarm: Alarm) {
+        self.processors[alarm.shard].cancel_alarm(alarm.key);
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn start(&self, task: NonNull<Waiter>) {
+        // SAFETY: a fresh green thread's waiter.
+        let task = unsafe { Task::of(task) };
+        match self.worker() {
+            Some(worker) => worker.with_processor(|it| match it {
+                Some(processor) => {
+                    count(&processor.counters.spawned);
+                    processor.run_next(task);
+                }
+                None => {
+                    self.outside.spawned.fetch_add(1, Relaxed);
+                    self.inject(task);
+                }
+            }),
+            None => {
+                self.outside.spawned.fetch_add(1, Relaxed);
+                self.inject_from_outside(task);
+            }
+        }
+    }
+
+    fn allocate(&self, class: &'static StackClass) -> io::Result<Fresh> {
+        self.with_processor(|processor| match processor {
+            Some(processor) => Ok(Fresh {
+                block: processor.allocate(class)?,
+                id: processor.next_id(|| more_ids(IDS)),
+            }),
+            None => {
+                class.reserve(1)?;
+                let block = slab::allocate_global().inspect_err(|_| class.release(1))?;
+                Ok(Fresh {
+                    block,
+                    id: more_ids(1).0,
+                })
+            }
+        })
+    }
+
+    unsafe fn free(&self, block: NonNull<u8>) {
+        self.with_processor(|processor| match processor {
+            // SAFETY: by the caller.
+            Some(processor) => unsafe { processor.free(block) },
+            // SAFETY: by the caller.
+            None => unsafe { slab::free_global(block) },
+        });
+    }
+
+    fn wake(&self) -> Wake {
+        wake
+    }
+
+    fn is_closing(&self) -> bool {
+        self.flags.closing.load(Relaxed)
+    }
+
+    fn stack_class(&self) -> &'static StackClass {
+        self.class
+    }
+
+    fn block(&self, job: &mut dyn FnMut()) {
+        worker::block(job);
+    }
+
+    fn blocking_begins(&self) {
+        if let Some(worker) = self.worker() {
+            worker.blocking_begins();
+        }
+    }
+
+    fn blocking_ends(&self) {
+        if let Some(worker) = self.worker() {
+            worker.blocking_ends();
+        }
+    }
+}
+
+impl Scheduler {
+    /// An alarm was set by a thread that will not look at it: sees to it that somebody sleeps no longer
+    /// than until `deadline`, or is awake and will look.
+    fn watch_from(&self, deadline: u64) {
+        // The alarm is set, then we look for sleepers; they lie down, then look for alarms.
+        fence(SeqCst);
+        if self.idle.asleep() == 0 {
+            // A lent processor's worker is not awake; another must take it up.
+            self.take_lent();
+            return;
+        }
+        if !self.idle.any(|it| it.sleeps_until() <= deadline)
+            && let Some(sleeper) = self.idle.choose(WorkerRef::sleeps_apart)
+        {
+            sleeper.rouse();
+        }
+    }
+
+    /// Looks what is ready, without waiting, if anybody waits for a descriptor and nobody else looks.
+    fn poll_now(&self) -> bool {
+        let Some(poller) = POLLER.made() else {
+            return false;
+        };
+        if poller.waiters() == 0 {
+            return false;
+        }
+        let turned = poller.try_turn(crate::driver::poller::Turn::Now, Source::on_ready);
+        monitor::polled();
+        matches!(turned, Some(Ok(turned)) if turned.events > 0)
+    }
+}
+
+/// How long a worker without a processor waits for one before its kernel thread ends.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(8);

@@ -1,0 +1,397 @@
+//! The thread that watches all runtimes: whoever is stuck loses its processor, and nothing lies idle.
+//!
+//! A worker looks after itself as long as it comes back from its green threads. When it does not, for
+//! it computes or is in a system call that nobody announced, its queue, its next slot, its alarms and
+//! perhaps the poller wait with it. The monitor looks every 50 microseconds while there is something
+//! that should be going on and is not, backs off to a millisecond while all is well, and sleeps when
+//! every worker does: an idle process makes no wake-ups.
+//!
+//! What it does when something waits beside a worker that is in the same turn for too long:
+//!
+//! | there is                  | then                                                         |
+//! |---------------------------|--------------------------------------------------------------|
+//! | a sleeping worker         | it is woken; what is in the next slot is moved where it looks |
+//! | none, and it is in a call | its processor is taken after [`CALL_NS`]                      |
+//! | none, and it computes     | its processor is taken after [`COMPUTING_NS`], and the kernel is asked to let others go first |
+//!
+//! Which of the two it is, the thread's processor clock tells. When no runtime is there to turn the
+//! poller, the monitor turns it.
+//!
+//! # The race
+//!
+//! | going to sleep                     | a worker that wakes, [`worker_wakes`]   |
+//! |------------------------------------|-----------------------------------------|
+//! | M1  say that it sleeps             | K1  it is not among the sleepers        |
+//! | M2  fence                          | K2  fence                               |
+//! | M3  look whether anybody is awake  | K3  read whether the monitor sleeps     |
+
+use super::{
+    MAX_COMPUTING, Scheduler,
+    processor::Processor,
+    worker::{Worker, WorkerRef},
+};
+use crate::{
+    base::primitives::{
+        Ordering::{Relaxed, SeqCst},
+        fence,
+    },
+    driver::{clock, poller::Turn},
+    wait::source::{self, POLLER, Source},
+};
+use std::{
+    io,
+    sync::{
+        Arc, LazyLock, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize},
+    },
+    thread,
+    time::Duration,
+};
+
+/// After how long in one turn without processor time a worker loses its processor.
+const CALL_NS: u64 = 80_000;
+/// After how long in one turn of computing a worker loses its processor.
+const COMPUTING_NS: u64 = 1_000_000;
+/// How often it looks while something waits.
+const SHORTEST: u64 = 50_000;
+/// How often it looks while green threads run.
+const BUSY: u64 = 1_000_000;
+/// How often it looks while nothing runs, before it sleeps.
+const LONGEST: u64 = 10_000_000;
+/// How many looks at nothing it takes before it sleeps.
+const IDLE_LOOKS: u32 = 20;
+/// For how long nobody may look at descriptors while somebody waits for one.
+const UNPOLLED_NS: u64 = 200_000;
+
+/// The one monitor of the process.
+struct Monitor {
+    runtimes: Mutex<Vec<Weak<Scheduler>>>,
+    thread: Mutex<Option<thread::Thread>>,
+    /// It sleeps until it is unparked.
+    sleeps: AtomicBool,
+    /// How many workers sleep in the poller.
+    polling: AtomicUsize,
+    /// When somebody looked at descriptors last.
+    polled: AtomicU64,
+}
+
+static MONITOR: LazyLock<Monitor> = LazyLock::new(|| Monitor {
+    runtimes: Mutex::new(Vec::new()),
+    thread: Mutex::new(None),
+    sleeps: AtomicBool::new(false),
+    polling: AtomicUsize::new(0),
+    polled: AtomicU64::new(0),
+});
+
+/// Watches a runtime from now on, until it is gone.
+///
+/// # Errors
+///
+/// The system's, if the monitor needs a thread and there is none.
+pub(super) fn watch(scheduler: &Arc<Scheduler>) -> io::Result<()> {
+    start()?;
+    lock(&MONITOR.runtimes).push(Arc::downgrade(scheduler));
+    kick();
+    Ok(())
+}
+
+/// Starts the monitor's thread if it does not run.
+fn start() -> io::Result<()> {
+    source::when_awaited(descriptor_awaited);
+    let mut thread = lock(&MONITOR.thread);
+    if thread.is_none() {
+        let handle = thread::Builder::new()
+            .name("sward-monitor".to_owned())
+            .spawn(|| MONITOR.run())?;
+        *thread = Some(handle.thread().clone());
+    }
+    Ok(())
+}
+
+/// Lets plain kernel threads wait for descriptors though there is no runtime.
+pub(crate) fn prepare_for_threads() -> io::Result<()> {
+    start()
+}
+
+/// Wakes the monitor, wherever it sleeps.
+fn kick() {
+    fence(SeqCst);
+    if MONITOR.sleeps.swap(false, SeqCst)
+        && let Some(thread) = &*lock(&MONITOR.thread)
+    {
+        thread.unpark();
+    }
+}
+
+/// Somebody is about to wait for a descriptor.
+fn descriptor_awaited() {
+    // A worker's own look around, or its sleep, will see to it; else the monitor must.
+    if crate::wait::home::home().is_none() && MONITOR.polling.load(Relaxed) == 0 {
+        kick();
+    }
+}
+
+/// Somebody has looked at descriptors.
+pub(super) fn polled() {
+    MONITOR.polled.store(clock::coarse_ns(), Relaxed);
+}
+
+/// A worker goes to sleep, in the poller or not.
+pub(super) fn worker_sleeps(in_poller: bool) {
+    if in_poller {
+        MONITOR.polling.fetch_add(1, Relaxed);
+    }
+}
+
+/// A worker has something to do again.
+pub(super) fn worker_wakes(from_poller: bool) {
+    if from_poller {
+        polled();
+        MONITOR.polling.fetch_sub(1, Relaxed);
+    }
+    fence(SeqCst); // K2
+    // K3
+    if MONITOR.sleeps.load(Relaxed) {
+        kick();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a look at the runtimes came to.
+#[derive(Debug, Default, Clone, Copy)]
+struct Look {
+    /// Green threads run.
+    busy: bool,
+    /// Something should be going on and is not.
+    urgent: bool,
+    /// When the next alarm is due beside a worker that is busy.
+    alarm: Option<u64>,
+    /// There is a runtime.
+    runtimes: bool,
+    /// A sleeping worker could turn the poller, and nobody does.
+    unpolled: bool,
+}
+
+impl Monitor {
+    fn run(&self) {
+        super::kernel::ask_for_short_slices(100_000);
+        let mut period = SHORTEST;
+        let mut idle_looks = 0;
+        loop {
+            let now = clock::now_ns();
+            let look = self.look(now);
+            if look.urgent {
+                period = SHORTEST;
+                idle_looks = 0;
+            } else if look.busy {
+                period = (period * 2).min(BUSY);
+                idle_looks = 0;
+            } else {
+                period = (period * 2).min(LONGEST);
+                idle_looks += 1;
+            }
+            if !look.runtimes && self.poll_for_threads() {
+                idle_looks = 0;
+                continue;
+            }
+            if idle_looks > IDLE_LOOKS {
+                idle_looks = 0;
+                period = SHORTEST;
+                self.sleep();
+                continue;
+            }
+            let until_alarm = look
+                .alarm
+                .map_or(u64::MAX, |it| it.saturating_sub(now) + SHORTEST);
+            thread::park_timeout(Duration::from_nanos(period.min(until_alarm)));
+        }
+    }
+
+    /// Sleeps until somebody is awake.
+    fn sleep(&self) {
+        self.sleeps.store(true, SeqCst); // M1
+        fence(SeqCst); // M2
+        let look = self.look(clock::now_ns()); // M3
+        if look.busy || look.urgent || (!look.runtimes && unattended(0)) {
+            self.sleeps.store(false, SeqCst);
+            return;
+        }
+        while self.sleeps.load(SeqCst) {
+            thread::park();
+        }
+    }
+
+    /// Turns the poller when there is no runtime to do so. `false` if nobody waits for it.
+    fn poll_for_threads(&self) -> bool {
+        let Some(poller) = POLLER.made().filter(|it| it.waiters() > 0) else {
+            return false;
+        };
+        // Not for ever: a runtime may be made that should do this.
+        let until = clock::now_ns() + 10 * LONGEST;
+        let turned = poller.try_turn(Turn::Until(Some(until)), Source::on_ready);
+        if !matches!(turned, Some(Ok(_))) {
+            thread::park_timeout(Duration::from_nanos(LONGEST));
+        }
+        true
+    }
+
+    fn look(&self, now: u64) -> Look {
+        let mut runtimes = lock(&self.runtimes);
+        runtimes.retain(|it| it.strong_count() > 0);
+        let all: Vec<_> = runtimes.iter().filter_map(Weak::upgrade).collect();
+        drop(runtimes);
+        let mut look = Look {
+            runtimes: !all.is_empty(),
+            unpolled: unattended(UNPOLLED_NS),
+            ..Look::default()
+        };
+        for scheduler in &all {
+            scheduler.watch_over(now, &mut look);
+        }
+        if look.unpolled {
+            look.urgent = true;
+            // Whoever sleeps looks at descriptors before it sleeps again.
+            for scheduler in &all {
+                if scheduler.rouse_one() {
+                    break;
+                }
+            }
+        }
+        look
+    }
+}
+
+/// Somebody waits for a descriptor, and nobody has looked for `limit` nanoseconds or is asleep there.
+fn unattended(limit: u64) -> bool {
+    POLLER.made().is_some_and(|it| it.waiters() > 0)
+        && MONITOR.polling.load(Relaxed) == 0
+        && clock::coarse_ns().saturating_sub(MONITOR.polled.load(Relaxed)) >= limit
+}
+
+impl Scheduler {
+    /// Wakes a sleeper, unless one is on its way already. If this returns `true`, there is one.
+    fn rouse_one(&self) -> bool {
+        if self.idle.searching() > 0 {
+            return true;
+        }
+        match self.idle.choose(WorkerRef::sleeps_apart) {
+            Some(sleeper) => {
+                sleeper.rouse();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// One look at every worker.
+    fn watch_over(&self, now: u64, look: &mut Look) {
+        let workers: Vec<_> = self
+            .workers
+            .lock()
+            .iter()
+            .filter(|it| it.alive)
+            .map(|it| it.worker.as_ref().as_ref())
+            .collect();
+        let asleep = self.idle.asleep();
+        let mut awake = self.processors().len().saturating_sub(asleep);
+        for worker in workers {
+            if worker.grip().is_lent() {
+                awake = awake.saturating_sub(1);
+                if self.wanted(&worker, now, look.unpolled) {
+                    self.take_lent();
+                }
+                continue;
+            }
+            let Some(processor) = worker.processor_of_taken() else {
+                continue;
+            };
+            if !worker.grip().is_held() || worker.grip().is_inside() {
+                continue;
+            }
+            self.watch_worker(&worker, processor, now, look);
+        }
+        look.busy |= awake > 0;
+    }
+
+    /// Something waits for this worker's processor.
+    fn wanted(&self, worker: &Worker, now: u64, unpolled: bool) -> bool {
+        let works = worker
+            .processor_of_taken()
+            .is_some_and(|it| it.has_work() || it.first_alarm() <= now);
+        works || !self.injector.is_empty() || (unpolled && self.idle.asleep() == 0)
+    }
+
+    /// A worker is in a green thread's code: for how long, and does anything wait for it?
+    fn watch_worker(&self, worker: &Worker, processor: &Processor, now: u64, look: &mut Look) {
+        let seen = &worker.seen;
+        let turn = worker.turn();
+        if seen.turn.swap(turn, Relaxed) != turn {
+            seen.since.store(now, Relaxed);
+            seen.at.store(0, Relaxed);
+            let alarm = processor.first_alarm();
+            if alarm != u64::MAX {
+                look.alarm = Some(look.alarm.map_or(alarm, |it| it.min(alarm)));
+            }
+            return;
+        }
+        let alarm = processor.first_alarm();
+        if !self.wanted(worker, now, look.unpolled) {
+            if alarm != u64::MAX {
+                look.alarm = Some(look.alarm.map_or(alarm, |it| it.min(alarm)));
+            }
+            return;
+        }
+        look.urgent = true;
+        if self.idle.asleep() > 0 || self.idle.searching() > 0 {
+            if processor.has_slot()
+                && let Some(Some(task)) = worker.grip().with_locked(|| processor.take_slot())
+            {
+                self.inject(task);
+            }
+            self.rouse_one();
+            return;
+        }
+        let stuck = now.saturating_sub(seen.since.load(Relaxed));
+        let cpu = worker.cpu_ns().unwrap_or(0);
+        let (before, at) = (seen.cpu.swap(cpu, Relaxed), seen.at.swap(now, Relaxed));
+        if at == 0 {
+            // Two looks are needed to tell.
+            return;
+        }
+        let computing = cpu.saturating_sub(before) * 2 > now.saturating_sub(at);
+        if stuck < if computing { COMPUTING_NS } else { CALL_NS } {
+            return;
+        }
+        self.take_over(worker, processor, computing);
+    }
+
+    /// Gives the processor of a worker that is stuck to another.
+    fn take_over(&self, worker: &Worker, processor: &Processor, computing: bool) {
+        if !self.may_take_over(computing) || !worker.grip().take() {
+            return;
+        }
+        if computing {
+            worker.set_batch();
+        }
+        self.hand_over_or_queue(processor);
+    }
+
+    /// Whether one more thread may go on without a processor.
+    fn may_take_over(&self, computing: bool) -> bool {
+        let slots = self.workers.lock();
+        let without = slots
+            .iter()
+            .filter(|it| it.alive && !it.worker.grip().is_held() && !it.worker.grip().is_lent());
+        let batch = without.clone().filter(|it| it.worker.is_batch()).count();
+        let calls = without.count() - batch;
+        drop(slots);
+        if computing {
+            batch < MAX_COMPUTING
+        } else {
+            calls < self.config().max_blocking + self.spare.lock().len()
+        }
+    }
+}

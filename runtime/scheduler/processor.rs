@@ -1,0 +1,378 @@
+//! The right to run green threads: a queue, the next slot, alarms and caches; a runtime has N of them.
+//!
+//! A kernel thread needs a processor to start or resume a green thread. What is marked *own* here is
+//! touched by the thread that has the processor, and by nobody else (see `grip`); the rest by anybody.
+//!
+//! # Order
+//!
+//! A green thread that was woken or spawned goes to the *next slot*: it runs next, on warm caches, and
+//! nobody is woken for it. What it displaces goes to the end of a queue: of those that have run before,
+//! or of those that never did. The first go first; every eighth turn looks at the second first. After
+//! [`SLOT_RUNS`] runs out of the slot in a row, those in the queues get a turn, so that two who wake each
+//! other for ever hold up nobody.
+//!
+//! # What was not done
+//!
+//! *A slot that thieves may steal from*: two read-modify-writes per wake-up. Who is woken by a thread
+//! that then computes for long is moved by the monitor.
+
+#![expect(
+    unsafe_code,
+    reason = "its owner touches its own part through a shared reference"
+)]
+
+use crate::{
+    base::{
+        lock::Lock,
+        primitives::{
+            AtomicBool, AtomicPtr, AtomicU64, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+        rng::Rng,
+        slab::BlockCache,
+    },
+    coroutine::{
+        fiber::{Entry, FiberPool},
+        stack::StackClass,
+    },
+    driver::alarms::Alarms,
+    task::Task,
+    wait::ticket::{Call, Verdict, Waiter},
+};
+use crossbeam_deque::{Steal, Stealer, Worker as Deque};
+use std::{
+    cell::{Cell, RefCell, RefMut},
+    io,
+    ptr::{self, NonNull},
+};
+
+/// How many runs in a row may come out of the next slot while others wait.
+const SLOT_RUNS: u32 = 16;
+/// Every so many turns, one that never ran goes before those that did.
+const FRESH_TURN: u32 = 8;
+/// How many are stolen at once at most.
+const LOOT: usize = 32;
+
+/// A green thread on its way through the queues. It stands in one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Runnable(pub(crate) NonNull<Task>);
+
+// SAFETY: whoever takes it out of a queue is the only one to run it.
+unsafe impl Send for Runnable {}
+
+/// A waiter that stands at an alarm clock.
+#[derive(Debug)]
+struct Sleeper(NonNull<Waiter>);
+
+// SAFETY: it is only used under the clock's lock, as long as the alarm is set.
+unsafe impl Send for Sleeper {}
+
+/// A processor.
+#[derive(Debug)]
+pub(crate) struct Processor {
+    pub(crate) index: usize,
+    /// Own; the monitor looks whether it is null.
+    slot: AtomicPtr<Task>,
+    own: Own,
+    stealers: [Stealer<Runnable>; 2],
+    alarms: Lock<Alarms<Sleeper>>,
+    /// When the first alarm is due, for those who look without the lock; never later than it is.
+    first_alarm: AtomicU64,
+    /// Written by the owner; read by anybody.
+    pub(crate) counters: Counters,
+}
+
+/// What only the thread that has the processor touches.
+#[derive(Debug)]
+struct Own {
+    /// Those that have run before.
+    ready: Deque<Runnable>,
+    /// Those that never ran.
+    fresh: Deque<Runnable>,
+    tick: Cell<u32>,
+    slot_runs: Cell<u32>,
+    /// The queues have been empty since the last look around.
+    drained: Cell<bool>,
+    pool: RefCell<FiberPool>,
+    blocks: RefCell<BlockCache>,
+    ids: Cell<(u64, u64)>,
+    rng: Rng,
+    /// Calls of due alarms, to be woken outside of the lock. Empty but for a moment.
+    due: RefCell<Vec<Call>>,
+}
+
+/// What has happened on a processor. Only its owner adds, so a load and a store do.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) spawned: AtomicU64,
+    pub(crate) finished: AtomicU64,
+    pub(crate) parks: AtomicU64,
+    pub(crate) steals: AtomicU64,
+    pub(crate) polls: AtomicU64,
+}
+
+/// Adds one to a counter that nobody else writes.
+#[inline]
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.store(counter.load(Relaxed) + 1, Relaxed);
+}
+
+// SAFETY: `own` is touched by one thread at a time, which the grips see to; the rest is shared by design.
+unsafe impl Sync for Processor {}
+// SAFETY: as above.
+unsafe impl Send for Processor {}
+
+impl Processor {
+    pub(crate) fn new(
+        index: usize,
+        class: &'static StackClass,
+        entry: Entry,
+        seed: u64,
+    ) -> io::Result<Self> {
+        let (ready, fresh) = (Deque::new_fifo(), Deque::new_fifo());
+        Ok(Self {
+            index,
+            slot: AtomicPtr::new(ptr::null_mut()),
+            stealers: [ready.stealer(), fresh.stealer()],
+            own: Own {
+                ready,
+                fresh,
+                tick: Cell::new(0),
+                slot_runs: Cell::new(0),
+                drained: Cell::new(true),
+                pool: RefCell::new(FiberPool::new(class, entry)?),
+                blocks: RefCell::new(BlockCache::new()),
+                ids: Cell::new((0, 0)),
+                rng: Rng::new(seed),
+                due: RefCell::new(Vec::new()),
+            },
+            alarms: Lock::new(Alarms::new()),
+            first_alarm: AtomicU64::new(u64::MAX),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Own: lets `task` run next, and what was to run next after others.
+    #[inline]
+    pub(crate) fn run_next(&self, task: NonNull<Task>) {
+        let displaced = self.slot.load(Relaxed);
+        self.slot.store(task.as_ptr(), Relaxed);
+        if let Some(displaced) = NonNull::new(displaced) {
+            self.run_later(displaced);
+        }
+    }
+
+    /// Own: lets `task` run after those that are in its queue.
+    #[inline]
+    pub(crate) fn run_later(&self, task: NonNull<Task>) {
+        // SAFETY: a runnable task is alive.
+        let fresh = unsafe { task.as_ref() }.fiber().is_none();
+        let queue = if fresh {
+            &self.own.fresh
+        } else {
+            &self.own.ready
+        };
+        queue.push(Runnable(task));
+    }
+
+    /// Own: one turn begins; every so many turns it is time to look around.
+    #[inline]
+    pub(crate) fn tick(&self) -> u32 {
+        let tick = self.own.tick.get().wrapping_add(1);
+        self.own.tick.set(tick);
+        tick
+    }
+
+    /// Own: what is to run now, of what this processor has. `others` says whether anybody else waits
+    /// for a turn.
+    #[inline]
+    pub(crate) fn next(&self, others: impl Fn() -> bool) -> Option<NonNull<Task>> {
+        let slot = self.slot.load(Relaxed);
+        if let Some(task) = NonNull::new(slot) {
+            self.slot.store(ptr::null_mut(), Relaxed);
+            let runs = self.own.slot_runs.get() + 1;
+            if runs <= SLOT_RUNS || (self.is_drained() && !others()) {
+                self.own.slot_runs.set(runs.min(SLOT_RUNS));
+                return Some(task);
+            }
+            self.run_later(task);
+        }
+        self.own.slot_runs.set(0);
+        let (first, second) = if self.own.tick.get() % FRESH_TURN == 0 {
+            (&self.own.fresh, &self.own.ready)
+        } else {
+            (&self.own.ready, &self.own.fresh)
+        };
+        let next = first.pop().or_else(|| second.pop());
+        if next.is_none() {
+            self.own.drained.set(true);
+        }
+        next.map(|it| it.0)
+    }
+
+    /// Own: the queues are empty now, whatever the slot holds.
+    #[inline]
+    fn is_drained(&self) -> bool {
+        self.own.ready.is_empty() && self.own.fresh.is_empty()
+    }
+
+    /// Own: whether there has been more than enough work ever since this was asked last.
+    pub(crate) fn was_never_empty(&self) -> bool {
+        !self.own.drained.replace(false) && !self.is_drained()
+    }
+
+    /// Own: takes what is in the slot.
+    pub(crate) fn take_slot(&self) -> Option<NonNull<Task>> {
+        let slot = self.slot.load(Relaxed);
+        self.slot.store(ptr::null_mut(), Relaxed);
+        NonNull::new(slot)
+    }
+
+    /// Something is in the slot or a queue: a hint to those who do not own them.
+    pub(crate) fn has_work(&self) -> bool {
+        self.has_slot() || self.has_queue()
+    }
+
+    pub(crate) fn has_slot(&self) -> bool {
+        !self.slot.load(Relaxed).is_null()
+    }
+
+    pub(crate) fn has_queue(&self) -> bool {
+        self.stealers.iter().any(|it| !it.is_empty())
+    }
+
+    /// Own: steals from the other: half of its queue. Returns what to run first.
+    pub(crate) fn steal_from(&self, victim: &Self) -> Option<NonNull<Task>> {
+        for (stealer, queue) in victim
+            .stealers
+            .iter()
+            .zip([&self.own.ready, &self.own.fresh])
+        {
+            loop {
+                match stealer.steal_batch_with_limit_and_pop(queue, LOOT) {
+                    Steal::Success(task) => return Some(task.0),
+                    Steal::Empty => break,
+                    Steal::Retry => {}
+                }
+            }
+        }
+        None
+    }
+
+    /// Own: where stolen and injected work goes.
+    pub(crate) fn ready(&self) -> &Deque<Runnable> {
+        &self.own.ready
+    }
+
+    /// Own.
+    pub(crate) fn rng(&self) -> &Rng {
+        &self.own.rng
+    }
+
+    /// Own.
+    #[inline]
+    pub(crate) fn pool(&self) -> RefMut<'_, FiberPool> {
+        self.own.pool.borrow_mut()
+    }
+
+    /// Own: a block with a stack of `class` reserved.
+    #[inline]
+    pub(crate) fn allocate(&self, class: &'static StackClass) -> io::Result<NonNull<u8>> {
+        self.own.pool.borrow_mut().reserve(class)?;
+        let block = self.own.blocks.borrow_mut().allocate();
+        if block.is_err() {
+            self.own.pool.borrow_mut().release(class);
+        }
+        block
+    }
+
+    /// Own: takes a block back.
+    ///
+    /// # Safety
+    ///
+    /// It is of the slab, and nobody uses it.
+    #[inline]
+    pub(crate) unsafe fn free(&self, block: NonNull<u8>) {
+        // SAFETY: by the caller.
+        unsafe { self.own.blocks.borrow_mut().free(block) };
+    }
+
+    /// Own: a number that no other green thread has; they are handed out by the dozen.
+    #[inline]
+    pub(crate) fn next_id(&self, more: impl FnOnce() -> (u64, u64)) -> u64 {
+        let (next, end) = self.own.ids.get();
+        let (next, end) = if next == end { more() } else { (next, end) };
+        self.own.ids.set((next + 1, end));
+        next
+    }
+
+    /// Own: gives back what it keeps for speed, when it is not needed for some time.
+    pub(crate) fn flush(&self) {
+        self.own.pool.borrow_mut().flush();
+    }
+
+    /// Sets an alarm for `waiter`.
+    pub(crate) fn set_alarm(&self, deadline: u64, waiter: NonNull<Waiter>) -> u64 {
+        let mut alarms = self.alarms.lock();
+        let key = alarms.insert(deadline, Sleeper(waiter));
+        // Release: with the lock's own edge enough for those who take the lock afterwards; the others
+        // only want a hint, and look again before they sleep.
+        if deadline < self.first_alarm.load(Relaxed) {
+            self.first_alarm.store(deadline, Release);
+        }
+        drop(alarms);
+        key.to_bits()
+    }
+
+    /// Takes an alarm back. The waiter is not touched any more when this returns.
+    pub(crate) fn cancel_alarm(&self, key: u64) {
+        let cancelled = self
+            .alarms
+            .lock()
+            .cancel(crate::driver::alarms::AlarmKey::from_bits(key));
+        drop(cancelled);
+    }
+
+    /// When the first alarm is due, or earlier.
+    pub(crate) fn first_alarm(&self) -> u64 {
+        self.first_alarm.load(Acquire)
+    }
+
+    /// How many alarms are set.
+    pub(crate) fn alarms(&self) -> usize {
+        self.alarms.lock().len()
+    }
+
+    /// Calls those whose alarms on `clock` are due; own: this processor's list of them is used. Returns
+    /// how many there were.
+    pub(crate) fn fire(&self, clock: &Self, now: u64) -> usize {
+        if clock.first_alarm() > now {
+            return 0;
+        }
+        let mut due = self.own.due.borrow_mut();
+        let mut alarms = clock.alarms.lock();
+        alarms.advance(now, |sleeper| {
+            // SAFETY: the alarm was set until now, and we have the clock's lock.
+            due.extend(unsafe { Waiter::call(sleeper.0, Verdict::TimedOut) });
+        });
+        clock
+            .first_alarm
+            .store(alarms.next().unwrap_or(u64::MAX), Release);
+        drop(alarms);
+        let count = due.len();
+        // One by one: a wake-up may want this processor's other parts, but never this list.
+        due.drain(..).for_each(Call::wake);
+        count
+    }
+}
+
+/// Whether anybody has asked to see how the processors do. Written rarely.
+#[derive(Debug, Default)]
+pub(crate) struct Flags {
+    /// The runtime shuts down: fresh green threads drop their closures.
+    pub(crate) closing: AtomicBool,
+    /// All is over: kernel threads end.
+    pub(crate) stopped: AtomicBool,
+    /// Kernel threads that this runtime has.
+    pub(crate) threads: AtomicUsize,
+}

@@ -1,0 +1,822 @@
+//! One kernel thread that runs green threads: find one, run it, act on how it came back.
+//!
+//! ```text
+//!          ┌──────────────── next slot, own queues ◄────────────┐
+//!          ▼                                                    │
+//!   look around (every 61st turn) ──► run ──► parked, yielded, finished, blocking
+//!          │ nothing                                            │ processor lost
+//!          ▼                                                    ▼
+//!   search: alarms, injector, poller, others' queues     spare: wait for a processor
+//!          │ nothing
+//!          ▼
+//!   sleep: in the poller, or on a futex, until the first alarm
+//! ```
+
+#![expect(unsafe_code, reason = "switches stacks")]
+
+use super::{
+    KEEP_ALIVE, Scheduler,
+    grip::Grip,
+    kernel,
+    processor::{Processor, count},
+};
+use crate::{
+    base::{
+        parker::Parker,
+        primitives::{
+            AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering,
+            Ordering::{Acquire, Relaxed, SeqCst},
+            fence,
+        },
+    },
+    coroutine::{
+        fiber::{Entry, FINISHED, Fiber},
+        overflow::{self, AlternateStack},
+    },
+    driver::{clock, poller::Turn},
+    task::Task,
+    wait::{
+        home::{self, Context, Suspend},
+        reason::Reason,
+        source::{POLLER, Source},
+    },
+};
+use std::{
+    cell::Cell,
+    fmt, io,
+    mem::transmute,
+    ptr::{self, NonNull},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Every so many turns a worker looks at alarms, descriptors and the injector.
+const LOOK_AROUND: u32 = 61;
+/// The stack of a worker, on which blocking calls run.
+const NATIVE_STACK_BYTES: usize = 8 << 20;
+/// How long a slice a worker asks the kernel for: a short one is served sooner.
+const SLICE_NS: u64 = 100_000;
+
+/// For how long a worker sleeps that the poller refuses to wait for.
+const REFUSED: Duration = Duration::from_millis(1);
+
+/// How a green thread leaves its stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(super) enum Off {
+    Park = 0,
+    Yield = 1,
+    /// For a blocking call, which the worker makes.
+    Block = 2,
+}
+
+impl From<Suspend> for Off {
+    #[inline]
+    fn from(how: Suspend) -> Self {
+        match how {
+            Suspend::Park => Self::Park,
+            Suspend::Yield => Self::Yield,
+        }
+    }
+}
+
+/// A kernel thread. `repr(C)`: its context's address is its own.
+#[repr(C)]
+pub(crate) struct Worker {
+    context: Context,
+    grip: Grip,
+    /// How many turns it has run: the monitor looks whether it changes.
+    turn: AtomicU32,
+    /// In a blocking call that was announced, how deep.
+    blocking: Cell<u32>,
+    /// The processor that it has, or had when it was taken.
+    processor: AtomicPtr<Processor>,
+    /// What a green thread wants to be called on this thread's own stack.
+    job: Cell<Option<NonNull<dyn FnMut()>>>,
+    parker: Parker,
+    /// It sleeps in the poller.
+    polls: AtomicBool,
+    /// How long it means to sleep.
+    sleeps_until: AtomicU64,
+    /// It has lost its processor while it computed, and was told the kernel to be a batch job.
+    batch: AtomicBool,
+    /// The kernel's number of the thread.
+    tid: AtomicU32,
+    cpu_clock: AtomicI32,
+    /// What the monitor saw when it looked last; its own.
+    pub(super) seen: Seen,
+    /// Alive as long as this, which it keeps.
+    scheduler: NonNull<Scheduler>,
+}
+
+/// What the monitor saw of a worker.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) turn: AtomicU32,
+    /// Since when the turn is the same.
+    pub(super) since: AtomicU64,
+    /// The thread's processor time at the last look.
+    pub(super) cpu: AtomicU64,
+    /// When that was.
+    pub(super) at: AtomicU64,
+}
+
+// SAFETY: the cells are its own thread's; the rest is shared by design.
+unsafe impl Sync for Worker {}
+// SAFETY: as above; it moves to its thread before it runs.
+unsafe impl Send for Worker {}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("tid", &self.tid)
+            .field("turn", &self.turn)
+            .field("grip", &self.grip)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A worker in a list of its scheduler, which keeps it alive as long as its thread runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WorkerRef(NonNull<Worker>);
+
+// SAFETY: a worker is shared by design.
+unsafe impl Send for WorkerRef {}
+// SAFETY: as above.
+unsafe impl Sync for WorkerRef {}
+
+impl std::ops::Deref for WorkerRef {
+    type Target = Worker;
+
+    fn deref(&self) -> &Worker {
+        // SAFETY: it takes itself out of the lists before its thread ends.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl WorkerRef {
+    /// It sleeps by itself, and not in the poller.
+    pub(super) fn sleeps_apart(self) -> bool {
+        !self.polls.load(Relaxed)
+    }
+}
+
+/// What every green thread's fiber runs.
+pub(super) const ENTRY: Entry = run_task;
+
+/// Runs one green thread from its first line to its last.
+///
+/// # Safety
+///
+/// `input` is a task that nobody else runs, on its own fiber.
+unsafe fn run_task(input: *mut ()) {
+    // SAFETY: by the caller.
+    let task = unsafe { &*input.cast::<Task>() };
+    // SAFETY: by the caller.
+    unsafe { task.run() };
+}
+
+/// Whose overflow it is, for the report.
+fn describe(task: *const (), to: &mut dyn fmt::Write) -> fmt::Result {
+    // SAFETY: the fiber belongs to this task, which is running: it is alive.
+    let task = unsafe { &*task.cast::<Task>() };
+    write!(
+        to,
+        "green thread '{}' (id {}, spawned at {})",
+        task.name().unwrap_or("<unnamed>"),
+        task.id(),
+        task.spawned_at()
+    )
+}
+
+/// What the process needs once before green threads run.
+pub(super) fn prepare_process() -> io::Result<()> {
+    overflow::install(describe)
+}
+
+/// Switches off the running green thread; returns when it runs again.
+#[inline]
+pub(super) fn switch_off(task: &Task, how: Off, reason: Reason) {
+    task.set_reason(reason);
+    if let Some(fiber) = task.fiber() {
+        // SAFETY: the code that runs on this fiber calls.
+        unsafe { fiber.suspend(how as usize) };
+    }
+}
+
+/// Makes a blocking call for the running green thread, on its kernel thread's own stack.
+pub(super) fn block(job: &mut dyn FnMut()) {
+    // SAFETY: the worker is done with it before this green thread goes on.
+    let job: NonNull<dyn FnMut()> =
+        NonNull::from(unsafe { transmute::<&mut dyn FnMut(), &mut (dyn FnMut() + 'static)>(job) });
+    // SAFETY: a scheduler's green thread runs on a worker, whose context is its first field.
+    let worker = unsafe { &*home::context().cast::<Worker>() };
+    worker.job.set(Some(job));
+    let Some(waiter) = worker.context.running() else {
+        return;
+    };
+    // SAFETY: the running green thread.
+    let task = unsafe { Task::of(waiter) };
+    // SAFETY: it is alive as it runs.
+    switch_off(unsafe { task.as_ref() }, Off::Block, Reason::Blocking);
+}
+
+/// A worker's record, and its kernel thread while it has one. Records are kept for further threads, so
+/// that whoever refers to a worker that has just ended finds a record, if perhaps another thread's.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) worker: Box<Worker>,
+    /// Whether its thread has begun, and not ended.
+    pub(super) alive: bool,
+    /// The thread, until somebody joins it.
+    pub(super) thread: Option<thread::JoinHandle<()>>,
+}
+
+/// Starts a worker's kernel thread; with `processor`, which is the caller's to give.
+pub(super) fn start(scheduler: Arc<Scheduler>, processor: Option<&Processor>) -> io::Result<()> {
+    // Under the lock, so that whoever stops the runtime finds the thread.
+    let all = Arc::clone(&scheduler);
+    let mut slots = all.workers.lock();
+    if scheduler.flags.stopped.load(Relaxed) {
+        return Err(io::Error::other("the runtime is shutting down"));
+    }
+    let place = slots.iter().position(|it| !it.alive).unwrap_or_else(|| {
+        slots.push(Slot {
+            worker: Box::new(Worker::new(&scheduler)),
+            alive: false,
+            thread: None,
+        });
+        slots.len() - 1
+    });
+    let slot = &mut slots[place];
+    let worker = slot.worker.as_ref().as_ref();
+    worker.processor.store(
+        processor.map_or(ptr::null_mut(), |it| ptr::from_ref(it).cast_mut()),
+        Relaxed,
+    );
+    let thread = thread::Builder::new()
+        .name(scheduler.config.name.clone())
+        .stack_size(NATIVE_STACK_BYTES)
+        .spawn(move || worker.live(scheduler, place));
+    match thread {
+        Ok(thread) => {
+            slot.alive = true;
+            slot.thread = Some(thread);
+            all.flags.threads.fetch_add(1, Relaxed);
+            Ok(())
+        }
+        Err(error) => {
+            slot.worker.processor.store(ptr::null_mut(), Relaxed);
+            Err(error)
+        }
+    }
+}
+
+impl Worker {
+    fn new(scheduler: &Arc<Scheduler>) -> Self {
+        Self {
+            context: Context::new(scheduler.as_home()),
+            grip: Grip::new(scheduler.membarrier),
+            turn: AtomicU32::new(0),
+            blocking: Cell::new(0),
+            processor: AtomicPtr::new(ptr::null_mut()),
+            job: Cell::new(None),
+            parker: Parker::new(),
+            polls: AtomicBool::new(false),
+            sleeps_until: AtomicU64::new(0),
+            batch: AtomicBool::new(false),
+            tid: AtomicU32::new(0),
+            cpu_clock: AtomicI32::new(0),
+            seen: Seen::default(),
+            scheduler: NonNull::from(&**scheduler),
+        }
+    }
+
+    /// Its scheduler.
+    #[inline]
+    fn scheduler(&self) -> &Scheduler {
+        // SAFETY: the scheduler keeps the workers' records, and each thread keeps the scheduler.
+        unsafe { self.scheduler.as_ref() }
+    }
+
+    pub(super) fn as_ref(&self) -> WorkerRef {
+        WorkerRef(NonNull::from(self))
+    }
+
+    /// Gives a worker without a processor one, which is the caller's, and lets it go on.
+    pub(super) fn receive(&self, processor: &Processor) {
+        self.processor
+            .store(ptr::from_ref(processor).cast_mut(), Ordering::Release);
+        self.parker.unpark();
+    }
+
+    /// Wakes it from its sleep.
+    pub(super) fn rouse(&self) {
+        match POLLER.made() {
+            Some(poller) if self.polls.load(Ordering::Acquire) => poller.wake(),
+            _ => self.parker.unpark(),
+        }
+    }
+
+    pub(super) fn sleeps_until(&self) -> u64 {
+        self.sleeps_until.load(Relaxed)
+    }
+
+    pub(super) fn turn(&self) -> u32 {
+        self.turn.load(Relaxed)
+    }
+
+    pub(super) fn grip(&self) -> &Grip {
+        &self.grip
+    }
+
+    /// Takes its processor, which it has lent. If this returns `true`, it is the caller's.
+    #[must_use]
+    pub(super) fn take_lent(&self) -> bool {
+        self.grip.take_lent()
+    }
+
+    /// The processor that was taken from it just now, by the caller.
+    pub(super) fn processor_of_taken(&self) -> Option<&Processor> {
+        // SAFETY: processors live as long as the scheduler, which the worker keeps.
+        unsafe { self.processor.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// How much processor time the thread has had, in nanoseconds.
+    pub(super) fn cpu_ns(&self) -> Option<u64> {
+        match self.cpu_clock.load(Relaxed) {
+            0 => None,
+            clock => kernel::cpu_ns(clock),
+        }
+    }
+
+    pub(super) fn tid(&self) -> libc::pid_t {
+        self.tid.load(Relaxed).cast_signed()
+    }
+
+    /// Notes that the thread is to be a batch job to the kernel until it has a processor again.
+    pub(super) fn set_batch(&self) {
+        if !self.batch.swap(true, Relaxed) {
+            kernel::make_batch(self.tid());
+        }
+    }
+
+    pub(super) fn is_batch(&self) -> bool {
+        self.batch.load(Relaxed)
+    }
+
+    /// Runs `f` with this worker's processor, from the scheduler's code or from a green thread's.
+    #[inline]
+    pub(super) fn with_processor<R>(&self, f: impl FnOnce(Option<&Processor>) -> R) -> R {
+        if self.grip.is_inside() {
+            return f(self.own_processor());
+        }
+        let processor = if self.grip.enter() {
+            self.own_processor()
+        } else {
+            None
+        };
+        let result = f(processor);
+        self.grip.leave();
+        result
+    }
+
+    /// The processor, for this thread while it is inside and has it.
+    #[inline]
+    fn own_processor(&self) -> Option<&Processor> {
+        // SAFETY: processors live as long as the scheduler, which the worker keeps.
+        unsafe { self.processor.load(Relaxed).as_ref() }
+    }
+
+    /// The thread's life.
+    fn live(&self, scheduler: Arc<Scheduler>, place: usize) {
+        self.cpu_clock
+            .store(kernel::this_thread_cpu_clock().unwrap_or(0), Relaxed);
+        self.tid
+            .store(kernel::this_thread_id().cast_unsigned(), Relaxed);
+        kernel::ask_for_short_slices(SLICE_NS);
+        // Without one an overflow would still end the process, but say less.
+        let alternate = AlternateStack::arm();
+        home::enter(&self.context, || self.work());
+        drop(alternate);
+        self.cpu_clock.store(0, Relaxed);
+        let mut slots = scheduler.workers.lock();
+        slots[place].alive = false;
+        // Unless the runtime stops, nobody will join it.
+        let thread = if scheduler.flags.stopped.load(Relaxed) {
+            None
+        } else {
+            slots[place].thread.take()
+        };
+        drop(slots);
+        drop(thread);
+        scheduler.flags.threads.fetch_sub(1, Relaxed);
+    }
+
+    fn work(&self) {
+        while let Some(processor) = self.wait_for_processor() {
+            while self.own_processor().is_some() {
+                match self.find(processor) {
+                    Some(task) => self.run(processor, task),
+                    None => self.sleep(processor),
+                }
+            }
+        }
+    }
+
+    /// Waits until somebody gives this worker a processor. `None` if it is not needed any more.
+    fn wait_for_processor(&self) -> Option<&Processor> {
+        let scheduler = self.scheduler();
+        if self.own_processor().is_none() {
+            if let Some(orphan) = scheduler.adopt() {
+                self.processor
+                    .store(ptr::from_ref(orphan).cast_mut(), Relaxed);
+            } else {
+                scheduler.spare.lock().push(self.as_ref());
+            }
+        }
+        let deadline = Instant::now() + KEEP_ALIVE;
+        loop {
+            if scheduler.flags.stopped.load(Acquire) {
+                scheduler.spare.lock().retain(|it| *it != self.as_ref());
+                return None;
+            }
+            if let Some(processor) = self.processor_of_taken() {
+                self.grip.get();
+                if self.batch.swap(false, Relaxed) {
+                    kernel::ask_for_short_slices(SLICE_NS);
+                }
+                super::monitor::worker_wakes(false);
+                return Some(processor);
+            }
+            if !self.parker.park(Some(deadline)) {
+                let mut spare = scheduler.spare.lock();
+                if let Some(place) = spare.iter().position(|it| *it == self.as_ref()) {
+                    spare.remove(place);
+                    return None;
+                }
+                // Somebody has taken it out, and its processor is on the way.
+                drop(spare);
+                self.parker.park(None);
+            }
+        }
+    }
+
+    /// What to run next.
+    #[inline]
+    fn find(&self, processor: &Processor) -> Option<NonNull<Task>> {
+        if processor.tick() % LOOK_AROUND == 0
+            && let Some(task) = self.look_around(processor)
+        {
+            return Some(task);
+        }
+        processor
+            .next(|| !self.scheduler().injector.is_empty())
+            .or_else(|| self.search(processor))
+    }
+
+    /// In the midst of work: alarms, descriptors, the injector, and whether others should help.
+    #[cold]
+    fn look_around(&self, processor: &Processor) -> Option<NonNull<Task>> {
+        let scheduler = self.scheduler();
+        if scheduler.flags.stopped.load(Relaxed) {
+            self.lose_processor();
+            return None;
+        }
+        let first = processor.first_alarm();
+        if first != u64::MAX {
+            processor.fire(processor, clock::now_ns());
+        }
+        scheduler.poll_now();
+        if processor.was_never_empty() {
+            scheduler.wake_one();
+        }
+        scheduler.take_injected(processor)
+    }
+
+    /// There is nothing to do: looks everywhere.
+    #[cold]
+    fn search(&self, processor: &Processor) -> Option<NonNull<Task>> {
+        let scheduler = self.scheduler();
+        if scheduler.first_alarm() != u64::MAX {
+            let now = clock::now_ns();
+            let fired: usize = scheduler
+                .processors()
+                .iter()
+                .map(|it| processor.fire(it, now))
+                .sum();
+            if fired > 0 {
+                return processor.next(|| false);
+            }
+        }
+        if let Some(task) = scheduler.take_injected(processor) {
+            return Some(task);
+        }
+        if scheduler.poll_now()
+            && let Some(task) = processor.next(|| false)
+        {
+            return Some(task);
+        }
+        if !scheduler.idle.start_searching(scheduler.processors().len()) {
+            return None;
+        }
+        let stolen = self.steal(processor);
+        self.stop_searching(stolen.is_some());
+        stolen
+    }
+
+    /// The search is over; the last who found something lets another look for more.
+    fn stop_searching(&self, found: bool) {
+        let scheduler = self.scheduler();
+        if scheduler.idle.stop_searching() && found && scheduler.any_work() {
+            scheduler.wake_one();
+        }
+    }
+
+    /// Takes from the other processors' queues, beginning anywhere.
+    fn steal(&self, processor: &Processor) -> Option<NonNull<Task>> {
+        let all = self.scheduler().processors();
+        let start = processor.rng().below(all.len());
+        let (before, after) = all.split_at(start);
+        let stolen = after
+            .iter()
+            .chain(before)
+            .filter(|it| it.index != processor.index)
+            .find_map(|it| processor.steal_from(it))
+            .or_else(|| self.scheduler().take_injected(processor));
+        if stolen.is_some() {
+            count(&processor.counters.steals);
+        }
+        stolen
+    }
+
+    /// Nothing anywhere: sleeps until woken, or the first alarm, or news of a descriptor.
+    #[cold]
+    fn sleep(&self, processor: &Processor) {
+        let scheduler = self.scheduler();
+        if scheduler.flags.stopped.load(Relaxed) {
+            return self.lose_processor();
+        }
+        let waited_for = POLLER.made().filter(|it| it.waiters() > 0);
+        let mut hold = waited_for.and_then(|it| it.try_hold());
+        self.polls.store(hold.is_some(), Ordering::Release);
+        // A guess at first, so that nobody who sets an alarm relies on this worker.
+        self.sleeps_until.store(u64::MAX, Relaxed);
+        if let Some(hold) = &mut hold {
+            hold.announce();
+        }
+        let stays = scheduler.idle.sleep(self.as_ref(), || {
+            scheduler.any_work() || scheduler.flags.stopped.load(Relaxed)
+        });
+        let mut by_poller = false;
+        if stays {
+            let first = scheduler.first_alarm();
+            self.sleeps_until.store(first, Relaxed);
+            super::monitor::worker_sleeps(hold.is_some());
+            match hold.take() {
+                Some(hold) => {
+                    by_poller = true;
+                    let until = (first != u64::MAX).then_some(first);
+                    // An error is the system's refusal to wait: then this must not become a spin.
+                    if hold.turn(Turn::Until(until), Source::on_ready).is_err() {
+                        self.parker.park(Some(Instant::now() + REFUSED));
+                    }
+                    count(&processor.counters.polls);
+                }
+                None => {
+                    let until = (first != u64::MAX).then(|| clock::from_ns(first));
+                    self.parker.park(until);
+                }
+            }
+            super::monitor::worker_wakes(by_poller);
+        }
+        drop(hold);
+        if scheduler.idle.get_up(self.as_ref()) {
+            // Chosen by somebody: the search, of which this worker is part, is its first duty.
+            let found = self.find_as_searcher(processor);
+            self.stop_searching(found);
+        }
+        self.polls.store(false, Ordering::Release);
+    }
+
+    /// Looks for work as one that was woken to do so; what is found waits in the processor.
+    fn find_as_searcher(&self, processor: &Processor) -> bool {
+        if processor.has_work() {
+            return true;
+        }
+        let found = self
+            .scheduler()
+            .take_injected(processor)
+            .or_else(|| self.steal(processor));
+        if let Some(task) = found {
+            processor.run_next(task);
+        }
+        found.is_some()
+    }
+
+    /// Runs a green thread until it gives way.
+    #[inline]
+    fn run(&self, processor: &Processor, task: NonNull<Task>) {
+        // SAFETY: a runnable task is alive, and ours until it was parked or queued again.
+        let record = unsafe { task.as_ref() };
+        let fiber = match record.fiber() {
+            Some(fiber) => fiber,
+            None => Self::bind(processor, record),
+        };
+        let how = self.turn_of(record, fiber);
+        if how == Off::Park as usize {
+            count(&processor.counters.parks);
+        }
+        self.after_turn(task, fiber, how);
+    }
+
+    /// Gives a fresh green thread a stack.
+    #[inline]
+    fn bind(processor: &Processor, task: &Task) -> Fiber {
+        // SAFETY: the stack was reserved when the task was made, and is released when it has ended.
+        let fiber = unsafe { Fiber::bind(task.class(), &mut processor.pool()) };
+        // SAFETY: bound just now.
+        unsafe { fiber.set_task(ptr::from_ref(task).cast()) };
+        task.set_fiber(Some(fiber));
+        fiber
+    }
+
+    /// One turn on a green thread's stack: how it came back.
+    #[inline]
+    fn turn_of(&self, task: &Task, fiber: Fiber) -> usize {
+        self.turn
+            .store(self.turn.load(Relaxed).wrapping_add(1), Relaxed);
+        self.context.set_running(Some(NonNull::from(task.waiter())));
+        self.grip.leave();
+        // SAFETY: the task is ours, and its fiber with it; what its last worker did came with it through
+        // a queue.
+        let how = unsafe { fiber.resume(ptr::from_ref(task).cast_mut().cast()) };
+        if !self.grip.enter() {
+            self.lose_processor();
+        }
+        self.context.set_running(None);
+        how
+    }
+
+    /// The monitor has given the processor to another.
+    #[cold]
+    fn lose_processor(&self) {
+        self.processor.store(ptr::null_mut(), Relaxed);
+        self.grip.give();
+    }
+
+    /// Acts on how a green thread came back.
+    #[inline]
+    fn after_turn(&self, task: NonNull<Task>, fiber: Fiber, how: usize) {
+        // SAFETY: the task is ours until it was parked or queued again.
+        let record = unsafe { task.as_ref() };
+        match how {
+            FINISHED => self.retire(task, fiber),
+            it if it == Off::Park as usize => {
+                if record.waiter().park() {
+                    // Woken before it was off its stack.
+                    self.requeue(task, Processor::run_next);
+                }
+            }
+            it if it == Off::Yield as usize => {
+                record.set_reason(Reason::None);
+                self.requeue(task, Processor::run_later);
+            }
+            _ => self.run_job(task, fiber),
+        }
+    }
+
+    #[inline]
+    fn requeue(&self, task: NonNull<Task>, place: impl FnOnce(&Processor, NonNull<Task>)) {
+        match self.own_processor() {
+            Some(processor) => place(processor, task),
+            None => self.scheduler().inject(task),
+        }
+    }
+
+    /// A green thread has ended: its stack is for the next.
+    #[inline]
+    fn retire(&self, task: NonNull<Task>, fiber: Fiber) {
+        self.context.set_called_off(false);
+        let scheduler = self.scheduler();
+        // SAFETY: alive by the runtime's share.
+        let record = unsafe { task.as_ref() };
+        let class = record.class();
+        record.set_fiber(None);
+        match self.own_processor() {
+            Some(processor) => {
+                let mut pool = processor.pool();
+                // SAFETY: its entry has returned, and nobody refers to it.
+                unsafe { pool.put(fiber) };
+                pool.release(class);
+                drop(pool);
+                scheduler.finished(Some(processor));
+            }
+            None => {
+                // SAFETY: as above.
+                unsafe { fiber.give_back() };
+                class.release(1);
+                scheduler.finished(None);
+            }
+        }
+        // SAFETY: the runtime's share, given back once.
+        unsafe { Task::release(task) };
+    }
+
+    /// Makes the blocking call that a green thread has asked for, then goes on with it.
+    #[cold]
+    fn run_job(&self, task: NonNull<Task>, fiber: Fiber) {
+        let Some(mut job) = self.job.take() else {
+            return;
+        };
+        self.blocking_begins();
+        // SAFETY: the green thread waits for this, and so its job is there.
+        let job = unsafe { job.as_mut() };
+        job();
+        self.blocking_ends();
+        // Without a processor nobody may resume; with one, no queue is needed.
+        match self.own_processor() {
+            Some(_) => {
+                // SAFETY: the task is ours.
+                let how = self.turn_of(unsafe { task.as_ref() }, fiber);
+                self.after_turn(task, fiber, how);
+            }
+            None => self.scheduler().inject(task),
+        }
+    }
+
+    /// This thread is about to block: its processor must not wait for it.
+    ///
+    /// From the scheduler's code, or from that of a green thread which must not leave this thread.
+    pub(super) fn blocking_begins(&self) {
+        let depth = self.blocking.get();
+        self.blocking.set(depth + 1);
+        if depth > 0 {
+            return;
+        }
+        let from_inside = self.grip.is_inside();
+        let has = if from_inside {
+            self.own_processor().is_some()
+        } else {
+            self.grip.enter()
+        };
+        if has && let Some(processor) = self.own_processor() {
+            self.let_go(processor);
+        }
+        self.grip.leave();
+    }
+
+    /// Hands the processor over if there is anything to do for it, else lends it.
+    fn let_go(&self, processor: &Processor) {
+        let scheduler = self.scheduler();
+        let must_watch = || {
+            let first = scheduler.first_alarm();
+            let waited_for = POLLER.made().is_some_and(|it| it.waiters() > 0);
+            (first != u64::MAX || waited_for)
+                && !scheduler
+                    .idle
+                    .any(|it| it.sleeps_until() <= first && (!waited_for || !it.sleeps_apart()))
+        };
+        let busy = processor.has_work() || !scheduler.injector.is_empty() || must_watch();
+        if busy {
+            self.grip.give();
+            if scheduler.hand_over(processor) {
+                return;
+            }
+            // No thread is to be had.
+            self.grip.get();
+        }
+        self.grip.lend();
+        scheduler.lent.lock().push(self.as_ref());
+        // Work that came between the look and the loan: whoever brought it saw no loan.
+        fence(SeqCst);
+        if !scheduler.injector.is_empty() || processor.has_work() {
+            scheduler.wake_one();
+        }
+    }
+
+    /// This thread goes on. It has its processor again if nobody has wanted it.
+    pub(super) fn blocking_ends(&self) {
+        let depth = self.blocking.get() - 1;
+        self.blocking.set(depth);
+        if depth > 0 {
+            return;
+        }
+        let in_task = self.context.running().is_some();
+        self.scheduler()
+            .lent
+            .lock()
+            .retain(|it| *it != self.as_ref());
+        let has = self.grip.take_back();
+        super::monitor::worker_wakes(false);
+        if in_task {
+            // Back in a green thread's code, which will notice at its next entry.
+            return;
+        }
+        let inside = self.grip.enter();
+        if !(has || inside) {
+            self.lose_processor();
+        }
+    }
+}

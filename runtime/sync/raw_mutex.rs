@@ -1,0 +1,362 @@
+//! The lock of a [`Mutex`](super::Mutex) without a value: one word when nobody waits, a line when somebody does.
+//!
+//! To lock is one compare-exchange, to unlock one subtraction. Four bits:
+//!
+//! | bit          | meaning                                                 | set by             | cleared by        |
+//! |--------------|---------------------------------------------------------|--------------------|-------------------|
+//! | [`LOCKED`]   | somebody holds it                                       | who takes it, or who hands it over | the holder |
+//! | [`WAITERS`]  | somebody may stand in the line                          | who joins the line | who empties it    |
+//! | [`WOKEN`]    | one waiter was woken and competes: wake no other        | who unlocks        | that waiter       |
+//! | [`STARVING`] | the first waiter has lost after [`PATIENCE`]: newcomers keep off | that waiter | who holds it, when the line is young or empty again |
+//!
+//! All but [`LOCKED`] and the clearing of [`WOKEN`] and [`STARVING`] change under the line's lock alone.
+//!
+//! *Barging*: who unlocks wakes the first waiter but does not keep the lock for it. A thread that is
+//! running takes it again meanwhile for the price of an uncontended lock; were the lock handed over,
+//! every section would cost a switch. The waiter that comes too late stands at the head of the line
+//! again and clears [`WOKEN`] in the same step, so the holder will wake it, or another, once more.
+//!
+//! *Starvation*: a waiter that loses although it has waited for [`PATIENCE`] sets [`STARVING`]. From
+//! then on the lock is handed from holder to waiter, in order, and a newcomer goes to the end of the
+//! line. The first waiter that waited less, or is the last, ends that.
+//!
+//! [`WOKEN`] and [`STARVING`] exclude each other: the one is set only while the other is clear, under
+//! the line's lock, or by the step that clears the other. Hence a waiter that was called sees from
+//! [`WOKEN`], which only it would clear, whether it has to compete or was given the lock.
+//!
+//! # No wake-up is lost
+//!
+//! - A waiter joins the line with [`LOCKED`] set, or [`STARVING`]: by the compare-exchange that sets
+//!   [`WAITERS`]. So the holder sees it when it unlocks, and then waits for the line's lock.
+//! - A holder that sees [`WOKEN`] wakes nobody: the woken one will take the lock, and wakes others when
+//!   it unlocks; or finds it locked, clears [`WOKEN`], and that holder wakes.
+//! - A waiter that is late or called off was not called: it has nothing to pass on. One that was woken
+//!   competes before it looks at the time.
+//!
+//! # Edges
+//!
+//! - `[section]` what a holder wrote, to the next holder.
+
+use crate::{
+    base::{
+        lock::Lock,
+        primitives::{
+            AtomicU32,
+            Ordering::{Acquire, Relaxed, Release},
+            PATIENCE, const_fn,
+        },
+    },
+    wait::{End, NO_SLOT, Place, TimedOut, line::Line, now, reason::Reason, wait_at},
+};
+use std::time::Instant;
+
+const LOCKED: u32 = 1;
+const WAITERS: u32 = 1 << 1;
+const WOKEN: u32 = 1 << 2;
+const STARVING: u32 = 1 << 3;
+
+/// Who comes may take it.
+const fn is_free(word: u32) -> bool {
+    word & (LOCKED | STARVING) == 0
+}
+
+#[derive(Debug)]
+pub(super) struct RawMutex {
+    word: AtomicU32,
+    line: Lock<Line>,
+}
+
+impl RawMutex {
+    const_fn! {
+        pub(super) const fn new() -> Self {
+            Self {
+                word: AtomicU32::new(0),
+                line: Lock::new(Line::new()),
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn lock(&self) {
+        if !self.try_lock_new() {
+            // Without a deadline it cannot be late.
+            _ = self.lock_slowly(None);
+        }
+    }
+
+    /// # Errors
+    ///
+    /// [`TimedOut`] if `deadline`, which is asked for if the lock is not free at once, came first.
+    #[inline]
+    pub(super) fn lock_until(
+        &self,
+        deadline: impl FnOnce() -> Option<Instant>,
+    ) -> Result<(), TimedOut> {
+        if self.try_lock_new() {
+            return Ok(());
+        }
+        self.lock_slowly(deadline())
+    }
+
+    /// Takes a lock that nobody holds and nobody waits for.
+    #[inline]
+    fn try_lock_new(&self) -> bool {
+        // Acquire [section].
+        self.word
+            .compare_exchange(0, LOCKED, Acquire, Relaxed)
+            .is_ok()
+    }
+
+    /// Takes the lock if nobody holds it and no starving waiter is owed it.
+    #[must_use]
+    pub(super) fn try_lock(&self) -> bool {
+        self.try_lock_with(0)
+    }
+
+    /// As [`try_lock`](Self::try_lock), and clears `woken` in the same step.
+    fn try_lock_with(&self, woken: u32) -> bool {
+        let mut word = self.word.load(Relaxed);
+        while is_free(word) {
+            // Acquire [section].
+            match self
+                .word
+                .compare_exchange_weak(word, (word | LOCKED) & !woken, Acquire, Relaxed)
+            {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    #[cold]
+    fn lock_slowly(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
+        let mut since = None;
+        // `WOKEN` once this waiter is the one that it speaks of.
+        let mut woken = 0;
+        loop {
+            if self.try_lock_with(woken) {
+                return Ok(());
+            }
+            let time = now();
+            let starving = match since {
+                Some(since) if time.saturating_duration_since(since) >= PATIENCE => STARVING,
+                Some(_) => 0,
+                None => {
+                    since = Some(time);
+                    0
+                }
+            };
+            let line = self.line.lock();
+            let mut word = self.word.load(Relaxed);
+            loop {
+                let next = if is_free(word) {
+                    (word | LOCKED) & !woken
+                } else {
+                    (word | WAITERS | starving) & !woken
+                };
+                // Acquire [section], if it is free.
+                match self
+                    .word
+                    .compare_exchange_weak(word, next, Acquire, Relaxed)
+                {
+                    Ok(_) if is_free(word) => return Ok(()),
+                    Ok(_) => break,
+                    Err(now) => word = now,
+                }
+            }
+            let end = if woken == 0 { End::Back } else { End::Front };
+            let place = Place { end, slot: NO_SLOT };
+            wait_at(
+                &self.line,
+                line,
+                |it| it,
+                place,
+                Reason::Mutex,
+                deadline,
+                || {},
+            )?;
+            // Relaxed: nobody but this waiter clears it, and the wake-up came after it was set.
+            let word = self.word.load(Relaxed);
+            if word & WOKEN == 0 {
+                self.end_starvation(word, since);
+                return Ok(());
+            }
+            woken = WOKEN;
+        }
+    }
+
+    /// The lock was handed to a waiter: it goes back to barging if it was the last, or waited little.
+    fn end_starvation(&self, word: u32, since: Option<Instant>) {
+        let waited = since.map_or(PATIENCE, |it| now().saturating_duration_since(it));
+        if word & WAITERS == 0 || waited < PATIENCE {
+            self.word.fetch_and(!STARVING, Relaxed);
+        }
+    }
+
+    /// Lets go of the lock, which the caller holds.
+    #[inline]
+    pub(super) fn unlock(&self) {
+        // Release [section].
+        let before = self.word.fetch_sub(LOCKED, Release);
+        debug_assert!(before & LOCKED != 0, "a lock is unlocked by its holder");
+        if before != LOCKED {
+            self.unlock_slowly(before);
+        }
+    }
+
+    #[cold]
+    fn unlock_slowly(&self, before: u32) {
+        if before & STARVING == 0 && before & (WAITERS | WOKEN) != WAITERS {
+            return;
+        }
+        let mut line = self.line.lock();
+        // Acquire [section], to pass it on: by now another may have held it.
+        let word = self.word.load(Acquire);
+        if word & (LOCKED | WOKEN) != 0 {
+            // That holder sees to the line; or the one who was woken does.
+            return;
+        }
+        let called = if word & STARVING != 0 {
+            let called = line.call_first();
+            let next = match &called {
+                Some(_) if line.is_empty() => LOCKED | STARVING,
+                Some(_) => LOCKED | STARVING | WAITERS,
+                // All have gone.
+                None => 0,
+            };
+            // Nobody else changes the word: newcomers keep off, others need the line. Release
+            // [section].
+            self.word.store(next, Release);
+            called
+        } else if word & WAITERS != 0 {
+            let called = line.call_first();
+            // Relaxed: these do not let go of the lock, nor take it.
+            if called.is_none() || line.is_empty() {
+                // Who still stands there was called elsewhere, and is about to leave.
+                self.word.fetch_and(!WAITERS, Relaxed);
+            }
+            if called.is_some() {
+                self.word.fetch_or(WOKEN, Relaxed);
+            }
+            called
+        } else {
+            None
+        };
+        drop(line);
+        drop(called);
+    }
+
+    /// Somebody holds it, or held it just now.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn is_locked(&self) -> bool {
+        self.word.load(Relaxed) & LOCKED != 0
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::{RawMutex, WAITERS};
+    use crate::base::primitives::Ordering::Relaxed;
+    use loom::{cell::UnsafeCell, model::Builder, sync::Arc, thread};
+    use std::time::Instant;
+
+    struct Counter {
+        raw: RawMutex,
+        // loom's own cell: it fails the model if two sections overlap or are not ordered.
+        value: UnsafeCell<u32>,
+    }
+
+    fn counter() -> Arc<Counter> {
+        Arc::new(Counter {
+            raw: RawMutex::new(),
+            value: UnsafeCell::new(0),
+        })
+    }
+
+    impl Counter {
+        #[expect(unsafe_code, reason = "the section under test")]
+        fn add(&self) {
+            self.value.with_mut(|it| {
+                // SAFETY: loom checks that nobody else is here.
+                unsafe { *it += 1 }
+            });
+        }
+
+        fn section(&self) {
+            self.raw.lock();
+            self.add();
+            self.raw.unlock();
+        }
+    }
+
+    fn explore(model: impl Fn() + Send + Sync + 'static) {
+        let mut builder = Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(model);
+    }
+
+    /// Sections exclude each other and see each other, and nobody sleeps for ever.
+    #[test]
+    fn sections_exclude_each_other() {
+        explore(|| {
+            let counter = counter();
+            let others: Vec<_> = (0..2)
+                .map(|_| {
+                    let counter = Arc::clone(&counter);
+                    thread::spawn(move || counter.section())
+                })
+                .collect();
+            counter.section();
+            for other in others {
+                other.join().expect("a section");
+            }
+            counter.raw.lock();
+            counter.value.with(|_| ());
+            assert_eq!(counter.raw.word.load(Relaxed) & WAITERS, 0);
+            counter.raw.unlock();
+        });
+    }
+
+    /// One that locks again and again lets a starving waiter in.
+    #[test]
+    fn a_waiter_is_handed_the_lock() {
+        explore(|| {
+            let counter = counter();
+            let hog = thread::spawn({
+                let counter = Arc::clone(&counter);
+                move || {
+                    for _ in 0..3 {
+                        counter.section();
+                    }
+                }
+            });
+            counter.section();
+            hog.join().expect("the hog");
+        });
+    }
+
+    /// A waiter that gives up does not keep the lock from another.
+    #[test]
+    fn a_late_waiter_takes_no_wake_up_with_it() {
+        explore(|| {
+            let counter = counter();
+            let late = thread::spawn({
+                let counter = Arc::clone(&counter);
+                move || {
+                    if counter.raw.lock_until(|| Some(Instant::now())).is_ok() {
+                        counter.add();
+                        counter.raw.unlock();
+                    }
+                }
+            });
+            let other = thread::spawn({
+                let counter = Arc::clone(&counter);
+                move || counter.section()
+            });
+            counter.section();
+            late.join().expect("the late one");
+            other.join().expect("the other");
+        });
+    }
+}

@@ -1,0 +1,602 @@
+//! The record of one green thread: a block of the slab with its state, and its closure or its result.
+//!
+//! # Who refers to it
+//!
+//! The count begins at two: the runtime's share, given back when the thread has left its stack for the
+//! last time, and that of its `JoinHandle`. Each `Thread` has one more. A block whose count is zero is
+//! free; those who walk over the slab take a share only from a count that is not.
+//!
+//! # Who may touch what
+//!
+//! | field                      | written by                                   | read by                     |
+//! |----------------------------|----------------------------------------------|-----------------------------|
+//! | `waiter`                   | see `wait::ticket`                           | anybody with a share        |
+//! | `fiber`, payload           | whoever runs it; the queue hands that over   | the same                    |
+//! | payload, once `DONE`       | nobody                                       | the handle, once            |
+//! | `reason`, `place`, `since` | whoever runs it                              | anybody, as a hint          |
+//! | the rest                   | whoever spawned it, before it was queued     | anybody with a share        |
+//!
+//! # How it ends
+//!
+//! `join` holds who cares for the result:
+//!
+//! | word         | meaning                                                        |
+//! |--------------|----------------------------------------------------------------|
+//! | [`RUNNING`]  | not finished, and nobody waits                                  |
+//! | an address   | not finished, and this waiter is in `join`                      |
+//! | [`DETACHED`] | not finished, and the handle is gone: the thread drops its result |
+//! | [`ENDING`]   | finished, and the waiter is being called                        |
+//! | [`DONE`]     | finished; the result belongs to the handle                      |
+//!
+//! # Edges
+//!
+//! - `[result]` the result and all the thread did, to whoever joins it.
+//! - `[freed]` the last use of each share, to whoever frees the block.
+
+#![expect(
+    unsafe_code,
+    reason = "a record lies in a block of the slab, and holds any closure"
+)]
+
+use crate::{
+    base::{
+        primitives::{
+            AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+            fence,
+        },
+        slab::{self, BLOCK_BYTES},
+    },
+    coroutine::{fiber::Fiber, stack::StackClass},
+    wait::{
+        Shutdown, Waiting,
+        home::{self, Fresh, Home},
+        reason::Reason,
+        ticket::{Call, Verdict, Waiter, Wake},
+    },
+};
+use std::{
+    cell::{Cell, UnsafeCell},
+    fmt,
+    marker::PhantomData,
+    mem::{ManuallyDrop, MaybeUninit},
+    panic::{AssertUnwindSafe, Location, catch_unwind},
+    ptr::{self, NonNull},
+    thread,
+};
+
+const RUNNING: usize = 0;
+const DONE: usize = 1;
+const DETACHED: usize = 2;
+const ENDING: usize = 3;
+
+/// What is left of a block for the closure, and later for the result.
+const PAYLOAD_BYTES: usize = BLOCK_BYTES - 128;
+
+/// Room for a closure or a result.
+#[repr(C, align(64))]
+struct Payload(UnsafeCell<MaybeUninit<[u8; PAYLOAD_BYTES]>>);
+
+/// How far a green thread has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    /// It has never run.
+    Fresh,
+    /// It has a stack.
+    Started,
+    /// It has returned.
+    Finished,
+}
+
+/// What a green thread gets from whoever spawns it.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) class: &'static StackClass,
+    pub(crate) spawned_at: &'static Location<'static>,
+}
+
+/// The record of one green thread. `repr(C)`: its waiter's address is its own.
+#[repr(C, align(64))]
+pub(crate) struct Task {
+    waiter: Waiter,
+    /// Zero in a free block, which others may look at: so it is never written but as an atomic.
+    shares: AtomicU32,
+    body: Body,
+    payload: Payload,
+}
+
+/// What a record holds besides.
+#[repr(C)]
+struct Body {
+    stage: AtomicU8,
+    reason: AtomicU8,
+    /// A token left by `unpark`.
+    token: AtomicBool,
+    fiber: Cell<Option<Fiber>>,
+    join: AtomicUsize,
+    code: &'static Code,
+    home: NonNull<dyn Home>,
+    id: u64,
+    class: &'static StackClass,
+    name: Option<Box<str>>,
+    spawned_at: &'static Location<'static>,
+    /// Where it waits.
+    place: AtomicPtr<Location<'static>>,
+}
+
+// A model's atomics are larger; no model makes a record.
+const _: () = assert!(size_of::<Task>() == BLOCK_BYTES || size_of::<AtomicU8>() > 1);
+
+/// What is done with a closure of one type.
+struct Code {
+    /// Calls it, or drops it if the home is closing; leaves the result in the payload.
+    run: unsafe fn(&Task),
+    /// Drops the result.
+    drop_result: unsafe fn(&Task),
+}
+
+/// The functions for closures of type `F`.
+struct CodeOf<F, T>(PhantomData<fn(F) -> T>);
+
+impl<F: FnOnce() -> T, T> CodeOf<F, T> {
+    const CODE: Code = Code {
+        run: Self::run,
+        drop_result: Self::drop_result,
+    };
+
+    unsafe fn run(task: &Task) {
+        // SAFETY: the payload of a fresh task holds its closure, and this runs once.
+        let closure = unsafe { task.payload.take::<F>() };
+        // SAFETY: a task that runs has a valid home.
+        let result = if unsafe { task.body.home.as_ref() }.is_closing() {
+            // What a destructor panics with is lost, as it is when a thread's locals are dropped.
+            drop(catch_unwind(AssertUnwindSafe(|| drop(closure))));
+            Err(Box::new(Shutdown) as Box<dyn std::any::Any + Send>)
+        } else {
+            catch_unwind(AssertUnwindSafe(closure))
+        };
+        // SAFETY: the closure is out.
+        unsafe { task.payload.put::<thread::Result<T>>(result) };
+    }
+
+    unsafe fn drop_result(task: &Task) {
+        // SAFETY: the caller has the right to the result.
+        let result = unsafe { task.payload.take::<thread::Result<T>>() };
+        // A result whose destructor panics: the thread is over, and nobody is left to be told.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(result))) {
+            forget_payload(payload);
+        }
+    }
+}
+
+/// Drops what a destructor panicked with; if that panics again, it is leaked.
+fn forget_payload(payload: Box<dyn std::any::Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        let _leaked = ManuallyDrop::new(again);
+    }
+}
+
+impl Payload {
+    const fn fits<V>() -> bool {
+        size_of::<V>() <= PAYLOAD_BYTES && align_of::<V>() <= 64
+    }
+
+    /// Puts a value in; one that does not fit goes into a box.
+    ///
+    /// # Safety
+    ///
+    /// The payload is empty and the caller's own.
+    unsafe fn put<V>(&self, value: V) {
+        let at = self.0.get();
+        if const { Self::fits::<V>() } {
+            // SAFETY: it fits, by size and alignment.
+            unsafe { at.cast::<V>().write(value) };
+        } else {
+            let boxed = Box::into_raw(Box::new(value));
+            // SAFETY: a pointer fits.
+            unsafe { at.cast::<*mut V>().write(boxed) };
+        }
+    }
+
+    /// Takes the value out.
+    ///
+    /// # Safety
+    ///
+    /// The payload holds a `V` and is the caller's own.
+    unsafe fn take<V>(&self) -> V {
+        let at = self.0.get();
+        if const { Self::fits::<V>() } {
+            // SAFETY: by the caller.
+            unsafe { at.cast::<V>().read() }
+        } else {
+            // SAFETY: `put` has left a box.
+            let boxed = unsafe { at.cast::<*mut V>().read() };
+            // SAFETY: it came from `Box::into_raw`.
+            *unsafe { Box::from_raw(boxed) }
+        }
+    }
+}
+
+impl Task {
+    /// Makes a task of a fresh block. The result has both first shares: see [`Spawned`].
+    pub(crate) fn create<F, T>(
+        fresh: &Fresh,
+        home: NonNull<dyn Home>,
+        wake: Wake,
+        options: Options,
+        closure: F,
+    ) -> NonNull<Self>
+    where
+        F: FnOnce() -> T,
+    {
+        let task = fresh.block.cast::<Self>();
+        let body = Body {
+            stage: AtomicU8::new(Stage::Fresh as u8),
+            reason: AtomicU8::new(Reason::None as u8),
+            token: AtomicBool::new(false),
+            fiber: Cell::new(None),
+            join: AtomicUsize::new(RUNNING),
+            code: &CodeOf::<F, T>::CODE,
+            home,
+            id: fresh.id,
+            class: options.class,
+            name: options.name,
+            spawned_at: options.spawned_at,
+            place: AtomicPtr::new(ptr::from_ref(options.spawned_at).cast_mut()),
+        };
+        // SAFETY: the block is large and aligned enough, and ours alone but for `shares`.
+        let (to_waiter, to_body) = unsafe {
+            (
+                &raw mut (*task.as_ptr()).waiter,
+                &raw mut (*task.as_ptr()).body,
+            )
+        };
+        // SAFETY: as above.
+        unsafe { to_waiter.write(Waiter::new(wake)) };
+        // SAFETY: as above.
+        unsafe { to_body.write(body) };
+        // SAFETY: as above; any bytes are a payload.
+        unsafe { (*task.as_ptr()).payload.put(closure) };
+        // SAFETY: written just now.
+        let shares = unsafe { &(*task.as_ptr()).shares };
+        // Release [freed]: those who walk over the slab see a whole record.
+        shares.store(2, Release);
+        task
+    }
+
+    /// The task whose waiter this is.
+    ///
+    /// # Safety
+    ///
+    /// The waiter is a green thread's.
+    #[inline]
+    pub(crate) unsafe fn of(waiter: NonNull<Waiter>) -> NonNull<Self> {
+        waiter.cast()
+    }
+
+    #[inline]
+    pub(crate) fn waiter(&self) -> &Waiter {
+        &self.waiter
+    }
+
+    #[inline]
+    pub(crate) fn home(&self) -> NonNull<dyn Home> {
+        self.body.home
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.body.id
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.body.name.as_deref()
+    }
+
+    pub(crate) fn spawned_at(&self) -> &'static Location<'static> {
+        self.body.spawned_at
+    }
+
+    #[inline]
+    pub(crate) fn class(&self) -> &'static StackClass {
+        self.body.class
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        match self.body.stage.load(Relaxed) {
+            0 => Stage::Fresh,
+            1 => Stage::Started,
+            _ => Stage::Finished,
+        }
+    }
+
+    pub(crate) fn reason(&self) -> Reason {
+        Reason::from_number(self.body.reason.load(Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn set_reason(&self, reason: Reason) {
+        self.body.reason.store(reason as u8, Relaxed);
+    }
+
+    /// The stack it runs on, if it has started. For whoever runs it.
+    #[inline]
+    pub(crate) fn fiber(&self) -> Option<Fiber> {
+        self.body.fiber.get()
+    }
+
+    /// Gives it a stack, or takes it away. For whoever runs it.
+    #[inline]
+    pub(crate) fn set_fiber(&self, fiber: Option<Fiber>) {
+        self.body.fiber.set(fiber);
+        let stage = if fiber.is_some() {
+            Stage::Started
+        } else {
+            Stage::Finished
+        };
+        self.body.stage.store(stage as u8, Relaxed);
+    }
+
+    /// Runs it from the first line to the last and passes on its result. It does not unwind.
+    ///
+    /// # Safety
+    ///
+    /// On the task's own stack, once.
+    pub(crate) unsafe fn run(&self) {
+        // SAFETY: the caller runs it, once.
+        unsafe { (self.body.code.run)(self) };
+        // Release [result].
+        match self
+            .body
+            .join
+            .compare_exchange(RUNNING, DONE, AcqRel, Acquire)
+        {
+            Ok(_) => {}
+            Err(DETACHED) => {
+                // SAFETY: the handle is gone; the result is ours, on our own stack.
+                unsafe { (self.body.code.drop_result)(self) };
+            }
+            Err(_) => self.call_joiner(),
+        }
+    }
+
+    /// Calls whoever waits in `join`.
+    fn call_joiner(&self) {
+        // Release [result]. ENDING keeps the joiner in its frame until it was called.
+        let joiner = self.body.join.swap(ENDING, AcqRel);
+        let call = NonNull::new(ptr::with_exposed_provenance_mut::<Waiter>(joiner))
+            // SAFETY: it stays while its address, or ENDING, stands in `join`.
+            .and_then(|it| unsafe { Waiter::call(it, Verdict::Chosen(0)) });
+        // Release [result].
+        self.body.join.store(DONE, Release);
+        call.map(Call::wake);
+    }
+
+    /// Waits until it has returned.
+    pub(crate) fn wait_done(&self) {
+        // Acquire [result].
+        while self.body.join.load(Acquire) != DONE {
+            self.wait_done_once();
+        }
+    }
+
+    fn wait_done_once(&self) {
+        let waiting = Waiting::new();
+        waiting.open();
+        let joiner = waiting.waiter().as_ptr().expose_provenance();
+        // Release: the open ticket, to the thread that ends. Acquire [result].
+        if self
+            .body
+            .join
+            .compare_exchange(RUNNING, joiner, AcqRel, Acquire)
+            .is_err()
+        {
+            // Nobody knows of our ticket, but a home that shuts down.
+            if waiting.withdraw() {
+                return;
+            }
+        }
+        if let Verdict::Chosen(_) = waiting.park(Reason::Join, None) {
+            return;
+        }
+        // Called off. Acquire [result]: what the end has written.
+        if self
+            .body
+            .join
+            .compare_exchange(joiner, RUNNING, AcqRel, Acquire)
+            .is_err()
+        {
+            // It is between two instructions of its end, which looks at our ticket.
+            while self.body.join.load(Acquire) == ENDING {
+                thread::yield_now();
+            }
+        }
+        crate::wait::unwind();
+    }
+
+    /// It has returned, and its result is there.
+    pub(crate) fn is_done(&self) -> bool {
+        // Acquire [result].
+        self.body.join.load(Acquire) == DONE
+    }
+
+    /// The handle is dropped before it was joined.
+    ///
+    /// # Safety
+    ///
+    /// Only by the handle, once.
+    pub(crate) unsafe fn detach(&self) {
+        // Acquire [result].
+        if self
+            .body
+            .join
+            .compare_exchange(RUNNING, DETACHED, AcqRel, Acquire)
+            .is_err()
+        {
+            self.wait_done();
+            // SAFETY: it is done, and the result was the handle's.
+            unsafe { (self.body.code.drop_result)(self) };
+        }
+    }
+
+    /// The result.
+    ///
+    /// # Safety
+    ///
+    /// Only by the handle, once, after [`wait_done`](Self::wait_done); the task was created with a closure
+    /// that returns `T`.
+    pub(crate) unsafe fn take_result<T>(&self) -> thread::Result<T> {
+        // SAFETY: by the caller.
+        unsafe { self.payload.take() }
+    }
+
+    /// Waits for a token and takes it; `false` if `deadline` comes first. On this task's own stack.
+    pub(crate) fn park(&self, deadline: Option<std::time::Instant>) {
+        // Acquire: what was written before the `unpark`.
+        if self.body.token.swap(false, Acquire) {
+            return;
+        }
+        let waiting = Waiting::new();
+        waiting.open();
+        // SAFETY: `waiting` is alive.
+        unsafe { waiting.waiter().as_ref() }.let_unpark();
+        // U1 is passed. Acquire, as above.
+        if self.body.token.swap(false, Acquire) && waiting.withdraw() {
+            return;
+        }
+        match waiting.park(Reason::Park, deadline) {
+            Verdict::CalledOff => crate::wait::unwind(),
+            _ => {
+                self.body.token.swap(false, Acquire);
+            }
+        }
+    }
+
+    /// Leaves a token, and ends a [`park`](Self::park) that waits for one.
+    pub(crate) fn unpark(&self) {
+        // Release: what was written before. U2 follows in `Waiter::unpark`.
+        self.body.token.store(true, Release);
+        fence(SeqCst);
+        // SAFETY: the caller has a share in this record.
+        unsafe { Waiter::unpark(NonNull::from(&self.waiter)) }.map(Call::wake);
+    }
+
+    /// A further share, if the block is not free.
+    ///
+    /// # Safety
+    ///
+    /// `task` is a block of the slab.
+    pub(crate) unsafe fn try_share(task: NonNull<Self>) -> Option<TaskRef> {
+        // SAFETY: a block of the slab is mapped; a free one reads as zero here.
+        let shares = unsafe { &(*task.as_ptr()).shares };
+        let mut count = shares.load(Relaxed);
+        while count != 0 {
+            // Acquire [freed]: the whole record.
+            match shares.compare_exchange_weak(count, count + 1, Acquire, Relaxed) {
+                Ok(_) => return Some(TaskRef { task }),
+                Err(now) => count = now,
+            }
+        }
+        None
+    }
+
+    /// Gives one share back, and frees the block with the last.
+    ///
+    /// # Safety
+    ///
+    /// The caller has a share, and the record is not touched by it any more.
+    #[inline]
+    pub(crate) unsafe fn release(task: NonNull<Self>) {
+        // SAFETY: the share keeps the record.
+        let shares = unsafe { &(*task.as_ptr()).shares };
+        // Release [freed].
+        if shares.fetch_sub(1, Release) == 1 {
+            fence(Acquire); // Acquire [freed].
+            // SAFETY: nobody refers to it; its payload is empty: run, and then joined or dropped.
+            let name = unsafe { &raw mut (*task.as_ptr()).body.name };
+            // SAFETY: as above.
+            drop(unsafe { name.replace(None) });
+            let block = task.cast();
+            match home::home() {
+                // SAFETY: the block came from a home, and nobody uses it.
+                Some(home) => unsafe { home.as_ref().free(block) },
+                // SAFETY: as above.
+                None => unsafe { slab::free_global(block) },
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("id", &self.body.id)
+            .field("name", &self.name())
+            .field("stage", &self.stage())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A share in a green thread's record.
+pub(crate) struct TaskRef {
+    task: NonNull<Task>,
+}
+
+// SAFETY: what others than its runner may do with a record is atomic, or never changes.
+unsafe impl Send for TaskRef {}
+// SAFETY: as above.
+unsafe impl Sync for TaskRef {}
+
+impl TaskRef {
+    /// Takes up a share that exists.
+    ///
+    /// # Safety
+    ///
+    /// The caller has one to give.
+    pub(crate) unsafe fn from_share(task: NonNull<Task>) -> Self {
+        Self { task }
+    }
+
+    /// The running green thread.
+    pub(crate) fn running() -> Option<Self> {
+        // SAFETY: an entered context stays until it is left.
+        let waiter = unsafe { home::context().as_ref() }?.running()?;
+        // SAFETY: what runs is a green thread, with a count above zero.
+        unsafe { Task::try_share(Task::of(waiter)) }
+    }
+
+    pub(crate) fn as_ptr(&self) -> NonNull<Task> {
+        self.task
+    }
+}
+
+impl std::ops::Deref for TaskRef {
+    type Target = Task;
+
+    fn deref(&self) -> &Task {
+        // SAFETY: the share keeps the record.
+        unsafe { self.task.as_ref() }
+    }
+}
+
+impl Clone for TaskRef {
+    fn clone(&self) -> Self {
+        // Relaxed: a share is made from a share.
+        self.shares.fetch_add(1, Relaxed);
+        Self { task: self.task }
+    }
+}
+
+impl Drop for TaskRef {
+    fn drop(&mut self) {
+        // SAFETY: this share is given back, and not used again.
+        unsafe { Task::release(self.task) };
+    }
+}
+
+impl fmt::Debug for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}

@@ -1,0 +1,446 @@
+//! One descriptor's readiness and those who wait for it: the only place where `WouldBlock` is a wait.
+//!
+//! Every call tries its system call first. If that would block, the source is registered with the
+//! process's [poller](POLLER), once, for both directions, and the thread stands in the line of its
+//! direction until the kernel tells of an edge.
+//!
+//! An edge that comes between the system call and the line is not lost: edges are counted, the count
+//! is read *before* the system call, and who finds it changed under the lock tries again instead of
+//! standing in the line. An edge calls the first of the line alone. Who was called and then got what it
+//! came for calls the next, because there may be more; who finds that it would block again goes back to
+//! the end, for what remains to come is another edge. So a thousand readers of one socket cost two
+//! wake-ups for each datagram, and none is lost: whoever stands in the line has seen the descriptor
+//! drained after the last edge, or somebody ahead of it is on its way to look.
+//!
+//! A newcomer may overtake those who wait, as its system call comes first.
+//!
+//! A timeout counts from the moment when the call would block. When it is changed, everybody in the
+//! line is called, looks again, and counts from the change with the new one; a timeout that fires
+//! while it is being changed is void.
+//!
+//! # Edges
+//!
+//! - `[edge]` from the one who counts an edge to the one who reads the count before its system call:
+//!   a system call after the count finds what the kernel told before it.
+//!
+//! # What was not done
+//!
+//! - *Remembering that a short read has drained the descriptor* would save the system call that only
+//!   says so, and needs the kernel's promises on what is short.
+//! - *Waking all readers for each edge*: quadratic for those who share a socket.
+
+use super::{NO_SLOT, TimedOut, deadline_after, line::Line, reason::Reason, wait_in_line};
+use crate::{
+    base::{
+        lock::Lock,
+        primitives::{
+            AtomicBool, AtomicU64, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+    driver::{
+        Key,
+        poller::{Global, Poller, Ready},
+    },
+};
+use std::{
+    fmt, io,
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+/// The process's poller. Whoever turns it hands its events to [`Source::on_ready`].
+pub(crate) static POLLER: Global<Source> = Global::new();
+
+static HOOK: OnceLock<fn()> = OnceLock::new();
+
+/// Lets `hook` be called whenever a thread is about to wait for a descriptor, after it was counted as
+/// the poller's waiter: it sees to it that somebody turns the poller. The first to set one wins.
+pub(crate) fn when_awaited(hook: fn()) {
+    // A second hook is void by contract.
+    let _ = HOOK.set(hook);
+}
+
+/// A thread is about to wait for a descriptor.
+pub(crate) fn awaited() {
+    if let Some(hook) = HOOK.get() {
+        hook();
+    }
+}
+
+/// What a call on a descriptor waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Data, or a connection to accept.
+    Read,
+    /// Room for data, or the end of connecting.
+    Write,
+}
+
+/// A descriptor, as those who wait for it and the poller see it. It does not own the descriptor.
+pub(crate) struct Source {
+    /// Later calls fail. Set once, under the lock.
+    closed: AtomicBool,
+    /// Calls fail where they would wait.
+    nonblocking: AtomicBool,
+    read: Count,
+    write: Count,
+    state: Lock<State>,
+}
+
+/// What is read without the lock of a direction.
+struct Count {
+    /// Edges so far. Changed under the lock.
+    edges: AtomicU64,
+    /// How many are in the line, or were called and have not run since.
+    waiting: AtomicUsize,
+}
+
+struct State {
+    registered: Option<Registered>,
+    read: Side,
+    write: Side,
+}
+
+struct Registered {
+    poller: &'static Poller<Source>,
+    key: Key,
+}
+
+/// One direction.
+struct Side {
+    line: Line,
+    timeout: Option<Duration>,
+    /// How often the timeout was set.
+    changes: u64,
+}
+
+/// For how long a call will wait: reckoned when it would block first, and when the timeout changes.
+#[derive(Clone, Copy)]
+struct Patience {
+    deadline: Option<Instant>,
+    changes: u64,
+}
+
+impl Source {
+    pub(crate) fn new() -> Self {
+        let count = || Count {
+            edges: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+        };
+        let side = || Side {
+            line: Line::new(),
+            timeout: None,
+            changes: 0,
+        };
+        Self {
+            closed: AtomicBool::new(false),
+            nonblocking: AtomicBool::new(false),
+            read: count(),
+            write: count(),
+            state: Lock::new(State {
+                registered: None,
+                read: side(),
+                write: side(),
+            }),
+        }
+    }
+
+    /// The kernel has news of the descriptor. To be called with each event by whoever turns the
+    /// poller; wakes, and waits for nobody.
+    pub(crate) fn on_ready(source: &Arc<Self>, ready: Ready) {
+        let mut state = source.state.lock();
+        let reader = ready.readable.then(|| {
+            // Release [edge]
+            source.read.edges.fetch_add(1, Release);
+            state.read.line.call_first()
+        });
+        let writer = ready.writable.then(|| {
+            // Release [edge]
+            source.write.edges.fetch_add(1, Release);
+            state.write.line.call_first()
+        });
+        drop(state);
+        // They wake, outside the lock.
+        drop(reader);
+        drop(writer);
+    }
+
+    /// Does `call`, a system call on `descriptor`, as often as it would block, and waits in between.
+    ///
+    /// # Errors
+    ///
+    /// What `call` gives, but for `WouldBlock`; `TimedOut` after the timeout of that direction;
+    /// `NotConnected` once the source is closed; the system's if it does not let the descriptor be
+    /// polled.
+    #[inline]
+    pub(crate) fn until_ready<T>(
+        self: &Arc<Self>,
+        descriptor: BorrowedFd<'_>,
+        direction: Direction,
+        call: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.until_ready_or_due(descriptor, direction, || None, call)
+    }
+
+    /// As [`until_ready`](Self::until_ready), and looks again after each `pause` too, if the kernel
+    /// does not tell of what is waited for.
+    #[inline]
+    pub(crate) fn until_ready_or_due<T>(
+        self: &Arc<Self>,
+        descriptor: BorrowedFd<'_>,
+        direction: Direction,
+        mut pause: impl FnMut() -> Option<Duration>,
+        mut call: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut patience = None;
+        loop {
+            self.check()?;
+            // Acquire [edge]
+            let seen = self.count(direction).edges.load(Acquire);
+            match call() {
+                Ok(value) => {
+                    if patience.is_some() {
+                        self.call_next(direction);
+                    }
+                    return Ok(value);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait(descriptor, direction, seen, &mut patience, pause())?;
+                }
+                Err(error) => {
+                    if patience.is_some() {
+                        self.call_next(direction);
+                    }
+                    // What the descriptor says after it was closed under the call is no news of it.
+                    self.check()?;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Waits for an edge after those `seen`, or for `pause`. May return for no reason.
+    #[cold]
+    fn wait(
+        self: &Arc<Self>,
+        descriptor: BorrowedFd<'_>,
+        direction: Direction,
+        seen: u64,
+        patience: &mut Option<Patience>,
+        pause: Option<Duration>,
+    ) -> io::Result<()> {
+        if self.is_nonblocking() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let poller = POLLER.get()?;
+        let count = self.count(direction);
+        // Ends with the wait, however that ends. It begins before the line, for those who look at the
+        // counts, and outside the lock, for the hook.
+        let _counted = Counted::new(count, poller);
+        awaited();
+        let mut state = self.state.lock();
+        self.check()?;
+        self.register(&mut state, poller, descriptor)?;
+        let side = state.side(direction);
+        let known = patience.filter(|it| it.changes == side.changes);
+        let Patience { deadline, changes } = *patience.insert(known.unwrap_or_else(|| Patience {
+            deadline: side.timeout.and_then(deadline_after),
+            changes: side.changes,
+        }));
+        let look = pause.and_then(deadline_after);
+        let until = deadline.into_iter().chain(look).min();
+        // Relaxed: it only changes under the lock, which is ours.
+        if count.edges.load(Relaxed) != seen {
+            return Ok(());
+        }
+        let (line, reason): (fn(&mut State) -> &mut Line, _) = match direction {
+            Direction::Read => (|it| &mut it.read.line, Reason::Readable),
+            Direction::Write => (|it| &mut it.write.line, Reason::Writable),
+        };
+        let waited = wait_in_line(&self.state, state, line, NO_SLOT, reason, until);
+        if waited == Err(TimedOut) && until == deadline {
+            let mut state = self.state.lock();
+            self.check()?;
+            // If it was given more time, or less, while it woke, the next look reckons.
+            if state.side(direction).changes == changes {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the poller watch the descriptor, if it does not yet.
+    fn register(
+        self: &Arc<Self>,
+        state: &mut State,
+        poller: &'static Poller<Self>,
+        descriptor: BorrowedFd<'_>,
+    ) -> io::Result<()> {
+        if state.registered.is_none() {
+            // Where no runtime was ever made, nobody turns the poller yet.
+            crate::scheduler::monitor::prepare_for_threads()?;
+            let key = poller.register(descriptor.as_raw_fd(), Arc::clone(self))?;
+            state.registered = Some(Registered { poller, key });
+        }
+        Ok(())
+    }
+
+    /// There may be more for those who still wait.
+    #[inline]
+    fn call_next(&self, direction: Direction) {
+        // Relaxed: who stood behind us when we were called was counted before, and the wake-up has
+        // passed that on. Who came later has seen the descriptor drained.
+        if self.count(direction).waiting.load(Relaxed) > 0 {
+            let next = self.state.lock().side(direction).line.call_first();
+            drop(next);
+        }
+    }
+
+    /// Fails if the source is closed.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected`, then.
+    #[inline]
+    pub(crate) fn check(&self) -> io::Result<()> {
+        // Relaxed: nothing is received by it. Who must not miss it holds the lock.
+        if self.closed.load(Relaxed) {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        Ok(())
+    }
+
+    /// Ends every wait, and fails every later call, with `NotConnected`. If this returns `true` it is
+    /// the first to do so, and the poller knows `descriptor` no more.
+    pub(crate) fn close(&self, descriptor: RawFd) -> bool {
+        let mut state = self.state.lock();
+        if self.closed.load(Relaxed) {
+            return false;
+        }
+        self.closed.store(true, Relaxed);
+        let registered = state.registered.take();
+        let readers = state.read.line.call_all();
+        let writers = state.write.line.call_all();
+        drop(state);
+        readers.wake();
+        writers.wake();
+        deregister(registered.as_ref(), descriptor);
+        true
+    }
+
+    /// Lets the poller forget the descriptor, which is about to be closed or given away.
+    pub(crate) fn forget(&self, descriptor: RawFd) {
+        let registered = self.state.lock().registered.take();
+        deregister(registered.as_ref(), descriptor);
+    }
+
+    /// For how long calls of that direction wait.
+    pub(crate) fn timeout(&self, direction: Direction) -> Option<Duration> {
+        self.state.lock().side(direction).timeout
+    }
+
+    /// From now on calls of that direction wait for `timeout` at most: those that wait already, from
+    /// now on.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for no time at all, as in std.
+    pub(crate) fn set_timeout(
+        &self,
+        direction: Direction,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        if timeout == Some(Duration::ZERO) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "cannot set a 0 duration timeout",
+            ));
+        }
+        let mut state = self.state.lock();
+        let side = state.side(direction);
+        side.timeout = timeout;
+        side.changes += 1;
+        let calls = side.line.call_all();
+        drop(state);
+        calls.wake();
+        Ok(())
+    }
+
+    /// Whether calls fail where they would wait.
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        // Relaxed: here and below, a mode of its own.
+        self.nonblocking.load(Relaxed)
+    }
+
+    /// Whether calls fail with `WouldBlock`, from now on, where they would wait. Those that wait
+    /// already go on waiting.
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
+        self.nonblocking.store(nonblocking, Relaxed);
+    }
+
+    /// How many wait in that direction, or were called and have not run since.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn waiting(&self, direction: Direction) -> usize {
+        self.count(direction).waiting.load(Relaxed)
+    }
+
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn is_registered(&self) -> bool {
+        self.state.lock().registered.is_some()
+    }
+
+    fn count(&self, direction: Direction) -> &Count {
+        match direction {
+            Direction::Read => &self.read,
+            Direction::Write => &self.write,
+        }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl State {
+    fn side(&mut self, direction: Direction) -> &mut Side {
+        match direction {
+            Direction::Read => &mut self.read,
+            Direction::Write => &mut self.write,
+        }
+    }
+}
+
+/// Takes back a registration, with no lock held: the source may go with it.
+fn deregister(registered: Option<&Registered>, descriptor: RawFd) {
+    if let Some(Registered { poller, key }) = registered {
+        // It fails if somebody else has closed the descriptor; the key is dead in any case.
+        drop(poller.deregister(descriptor, *key));
+    }
+}
+
+/// One who waits, in the numbers that others look at.
+struct Counted<'a> {
+    count: &'a Count,
+    poller: &'static Poller<Source>,
+}
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a Count, poller: &'static Poller<Source>) -> Self {
+        count.waiting.fetch_add(1, Relaxed);
+        poller.add_waiter();
+        Self { count, poller }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.count.waiting.fetch_sub(1, Relaxed);
+        self.poller.remove_waiter();
+    }
+}
