@@ -7,8 +7,10 @@
 )]
 
 mod base;
+pub mod channel;
 mod coroutine;
 mod driver;
+pub mod net;
 mod runtime;
 mod scheduler;
 pub mod sync;

@@ -81,8 +81,8 @@ impl Grip {
         // Relaxed: E2 orders it before E3.
         self.inside.store(true, Relaxed); // E1
         light_barrier(); // E2
-        // Relaxed: what is ours was never another's. E3.
-        self.state.load(Relaxed) == MINE || self.enter_slowly()
+        // Acquire [processor]: what the monitor did if it had it locked meanwhile. E3
+        self.state.load(Acquire) == MINE || self.enter_slowly()
     }
 
     #[cold]
@@ -92,8 +92,8 @@ impl Grip {
             match self.state.load(Acquire) {
                 CAREFUL => {
                     heavy_barrier(false);
-                    // Relaxed: as in `enter`.
-                    if self.state.load(Relaxed) == CAREFUL {
+                    // Acquire [processor], as in `enter`.
+                    if self.state.load(Acquire) == CAREFUL {
                         return true;
                     }
                 }

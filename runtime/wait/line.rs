@@ -204,6 +204,24 @@ impl Line {
         None
     }
 
+    /// Whether somebody here can be called now. Whoever is held looks again when it is handed back.
+    pub(crate) fn probe(&self) -> bool {
+        let mut next = self.head;
+        while let Some(node) = next {
+            // SAFETY: a linked node is valid, and the line's lock is ours.
+            let (waiter, after) = unsafe {
+                let Node { waiter, next, .. } = *node.as_ptr();
+                (waiter, next)
+            };
+            // SAFETY: its node is in a line whose lock is ours.
+            if unsafe { Waiter::probe(waiter) } {
+                return true;
+            }
+            next = after;
+        }
+        false
+    }
+
     /// Claims the first who can be claimed. Its node stays at its place.
     pub(crate) fn hold_first(&mut self) -> Option<Held> {
         let mut next = self.head;

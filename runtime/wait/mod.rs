@@ -41,7 +41,7 @@ use std::{
     ptr::{self, NonNull},
     time::{Duration, Instant},
 };
-use ticket::{Verdict, Waiter};
+use ticket::{Hold, Verdict, Waiter};
 
 /// What a green thread unwinds with when its runtime shuts down, and what `join` then returns in `Err`.
 ///
@@ -145,6 +145,13 @@ impl Waiting {
     pub(crate) fn shield(&self) {
         // SAFETY: `self` is alive, and so is its waiter.
         unsafe { self.waiter().as_ref() }.shield();
+    }
+
+    /// Opens the ticket in the hands of a partner: only the hold that this returns can end the wait.
+    pub(crate) fn open_held(&self) -> Hold {
+        let parked = matches!(self.kind, Kind::Thread(_));
+        // SAFETY: `self` stays until `park` has returned, which the hold decides.
+        unsafe { Waiter::open_held(self.waiter(), parked) }
     }
 
     /// Ends the wait before it was parked, if nobody has called. If this returns `false`, somebody has:

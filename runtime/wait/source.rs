@@ -45,7 +45,7 @@ use crate::{
 };
 use std::{
     fmt, io,
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -179,6 +179,19 @@ impl Source {
         self: &Arc<Self>,
         descriptor: BorrowedFd<'_>,
         direction: Direction,
+        call: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.until_ready_or_due(descriptor, direction, || None, call)
+    }
+
+    /// As [`until_ready`](Self::until_ready), and looks again after each `pause` too, if the kernel
+    /// does not tell of what is waited for.
+    #[inline]
+    pub(crate) fn until_ready_or_due<T>(
+        self: &Arc<Self>,
+        descriptor: BorrowedFd<'_>,
+        direction: Direction,
+        mut pause: impl FnMut() -> Option<Duration>,
         mut call: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
         let mut patience = None;
@@ -194,7 +207,7 @@ impl Source {
                     return Ok(value);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait(descriptor, direction, seen, &mut patience)?;
+                    self.wait(descriptor, direction, seen, &mut patience, pause())?;
                 }
                 Err(error) => {
                     if patience.is_some() {
@@ -208,7 +221,7 @@ impl Source {
         }
     }
 
-    /// Waits for an edge after those `seen`. May return for no reason.
+    /// Waits for an edge after those `seen`, or for `pause`. May return for no reason.
     #[cold]
     fn wait(
         self: &Arc<Self>,
@@ -216,6 +229,7 @@ impl Source {
         direction: Direction,
         seen: u64,
         patience: &mut Option<Patience>,
+        pause: Option<Duration>,
     ) -> io::Result<()> {
         if self.is_nonblocking() {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -235,6 +249,8 @@ impl Source {
             deadline: side.timeout.and_then(deadline_after),
             changes: side.changes,
         }));
+        let look = pause.and_then(deadline_after);
+        let until = deadline.into_iter().chain(look).min();
         // Relaxed: it only changes under the lock, which is ours.
         if count.edges.load(Relaxed) != seen {
             return Ok(());
@@ -243,18 +259,16 @@ impl Source {
             Direction::Read => (|it| &mut it.read.line, Reason::Readable),
             Direction::Write => (|it| &mut it.write.line, Reason::Writable),
         };
-        match wait_in_line(&self.state, state, line, NO_SLOT, reason, deadline) {
-            Ok(()) => Ok(()),
-            Err(TimedOut) => {
-                let mut state = self.state.lock();
-                self.check()?;
-                if state.side(direction).changes != changes {
-                    // It was given more time, or less, while it woke: the next look reckons.
-                    return Ok(());
-                }
-                Err(io::ErrorKind::TimedOut.into())
+        let waited = wait_in_line(&self.state, state, line, NO_SLOT, reason, until);
+        if waited == Err(TimedOut) && until == deadline {
+            let mut state = self.state.lock();
+            self.check()?;
+            // If it was given more time, or less, while it woke, the next look reckons.
+            if state.side(direction).changes == changes {
+                return Err(io::ErrorKind::TimedOut.into());
             }
         }
+        Ok(())
     }
 
     /// Lets the poller watch the descriptor, if it does not yet.
@@ -265,6 +279,8 @@ impl Source {
         descriptor: BorrowedFd<'_>,
     ) -> io::Result<()> {
         if state.registered.is_none() {
+            // Where no runtime was ever made, nobody turns the poller yet.
+            crate::scheduler::monitor::prepare_for_threads()?;
             let key = poller.register(descriptor.as_raw_fd(), Arc::clone(self))?;
             state.registered = Some(Registered { poller, key });
         }
@@ -298,7 +314,7 @@ impl Source {
 
     /// Ends every wait, and fails every later call, with `NotConnected`. If this returns `true` it is
     /// the first to do so, and the poller knows `descriptor` no more.
-    pub(crate) fn close(&self, descriptor: BorrowedFd<'_>) -> bool {
+    pub(crate) fn close(&self, descriptor: RawFd) -> bool {
         let mut state = self.state.lock();
         if self.closed.load(Relaxed) {
             return false;
@@ -310,14 +326,14 @@ impl Source {
         drop(state);
         readers.wake();
         writers.wake();
-        deregister(registered, descriptor);
+        deregister(registered.as_ref(), descriptor);
         true
     }
 
     /// Lets the poller forget the descriptor, which is about to be closed or given away.
-    pub(crate) fn forget(&self, descriptor: BorrowedFd<'_>) {
+    pub(crate) fn forget(&self, descriptor: RawFd) {
         let registered = self.state.lock().registered.take();
-        deregister(registered, descriptor);
+        deregister(registered.as_ref(), descriptor);
     }
 
     /// For how long calls of that direction wait.
@@ -364,6 +380,17 @@ impl Source {
         self.nonblocking.store(nonblocking, Relaxed);
     }
 
+    /// How many wait in that direction, or were called and have not run since.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn waiting(&self, direction: Direction) -> usize {
+        self.count(direction).waiting.load(Relaxed)
+    }
+
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn is_registered(&self) -> bool {
+        self.state.lock().registered.is_some()
+    }
+
     fn count(&self, direction: Direction) -> &Count {
         match direction {
             Direction::Read => &self.read,
@@ -390,10 +417,10 @@ impl State {
 }
 
 /// Takes back a registration, with no lock held: the source may go with it.
-fn deregister(registered: Option<Registered>, descriptor: BorrowedFd<'_>) {
+fn deregister(registered: Option<&Registered>, descriptor: RawFd) {
     if let Some(Registered { poller, key }) = registered {
         // It fails if somebody else has closed the descriptor; the key is dead in any case.
-        let _ = poller.deregister(descriptor.as_raw_fd(), key);
+        drop(poller.deregister(descriptor, *key));
     }
 }
 

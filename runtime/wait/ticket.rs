@@ -144,11 +144,43 @@ impl Waiter {
         self.ticket.fetch_or(SHIELDED, Relaxed);
     }
 
-    /// Opens the ticket again after [`Verdict::Retry`], under the locks of every line it stands in.
-    pub(crate) fn reopen(&self) {
-        let parked = self.ticket.load(Relaxed) & PARKED;
-        debug_assert_eq!(parked, 0, "only who runs may open its ticket");
-        self.ticket.store(OPEN, Relaxed);
+    /// Whether it may be called or held now. One that is held is marked, so that it looks again when it
+    /// is handed back.
+    ///
+    /// # Safety
+    ///
+    /// As for [`call`](Self::call).
+    pub(crate) unsafe fn probe(waiter: NonNull<Self>) -> bool {
+        // SAFETY: the caller's promise.
+        let ticket = unsafe { &(*waiter.as_ptr()).ticket };
+        let mut word = ticket.load(Relaxed);
+        loop {
+            match word & PHASE {
+                OPEN => return true,
+                HELD if word & MISSED == 0 => {}
+                _ => return false,
+            }
+            // Relaxed: the holder only learns that it was missed; the line's lock has passed on why.
+            match ticket.compare_exchange_weak(word, word | MISSED, Relaxed, Relaxed) {
+                Ok(_) => return false,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Opens the ticket in the hands of a partner: only the hold that this returns can end the wait.
+    ///
+    /// # Safety
+    ///
+    /// The waiter is the caller's own and idle, and stays until the hold has ended. `parked` if it has no
+    /// stack to leave.
+    pub(crate) unsafe fn open_held(waiter: NonNull<Self>, parked: bool) -> Hold {
+        // SAFETY: the caller's promise.
+        let ticket = unsafe { &(*waiter.as_ptr()).ticket };
+        debug_assert_eq!(ticket.load(Relaxed) & PHASE, IDLE, "one wait at a time");
+        // Relaxed: whoever gets the hold gets it through a lock or a call.
+        ticket.store(HELD | if parked { PARKED } else { 0 }, Relaxed);
+        Hold { waiter }
     }
 
     /// The waiter is off its stack. If this returns `true`, it has been woken meanwhile and the

@@ -3,5 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod net_tcp;
+mod net_udp;
+mod net_unix;
 mod sync_mutex;
 mod sync_wait_group;

@@ -1,0 +1,628 @@
+//! The choice among several operations: what `select!` and `Select` stand on.
+//!
+//! A choice claims; the operation that it returns commits, or hands the claim back when it is dropped.
+//!
+//! 1. *Hints.* One look at each arm without a lock. If any may be ready, one of them is drawn, and only its
+//!    channel is locked. If none is, and nothing may wait, a second look proves that there was one moment
+//!    at which none was ready.
+//! 2. *All locks.* Every channel is locked, once, in the order of the addresses, so that opposite orders
+//!    cannot deadlock. Under them the choice is exact: one of the ready arms is drawn, each as likely as
+//!    another, or a node for each arm is put in line. Then the locks are let go, and the selector sleeps.
+//!
+//! Whoever calls it leaves a [`Claim`] in its [`Berth`]. Its other nodes, which nobody can call any more,
+//! are taken out under the locks before it goes on, so no arm that was not chosen leaves anything behind.
+//!
+//! A selector that wants to receive and meets one that waits to send, and so has no message yet, gives
+//! itself into that one's hands and sleeps: see [`core`](super::core).
+
+#![expect(unsafe_code, reason = "the nodes lie in the selector's frame")]
+
+use super::{
+    clock::{Clock, sooner},
+    core::{Channel, Until, promised},
+    draw,
+    receiver::{Flavour, Receiver, wait_for_nothing},
+    sender::Sender,
+    state::{Berth, Claim, Core, RECEIVABLE, SENDABLE, Shared, is_berth},
+};
+use crate::{
+    base::lock::Guard,
+    wait::{
+        Waiting,
+        line::{Called, Calls, Line, Node},
+        now,
+        reason::Reason,
+        ticket::Verdict,
+        unwind,
+    },
+};
+use std::{
+    fmt,
+    mem::{self, MaybeUninit},
+    ptr::{self, NonNull},
+    time::Instant,
+};
+
+/// How many arms need no allocation.
+const FEW: usize = 8;
+
+/// Gives back what was reserved at a channel; `true` for a place.
+type GiveBack = unsafe fn(&Shared, bool);
+
+/// One operation that may be chosen.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub struct Arm<'a> {
+    target: Target<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    Send(&'a Shared, GiveBack),
+    Receive(&'a Shared, GiveBack),
+    Clock(&'a Clock),
+    /// It is never ready.
+    Nothing,
+}
+
+impl<'a> Arm<'a> {
+    /// Sends into a channel.
+    pub(super) fn send<T>(sender: &'a Sender<T>) -> Self {
+        let shared = sender.channel().shared();
+        Self {
+            target: Target::Send(shared, Channel::<T>::give_back),
+        }
+    }
+
+    /// Receives from a channel.
+    pub(super) fn receive<T>(receiver: &'a Receiver<T>) -> Self {
+        let target = match (receiver.channel(), receiver.flavour()) {
+            (Some(channel), _) => Target::Receive(channel.shared(), Channel::<T>::give_back),
+            (_, Flavour::Clock(clock)) => Target::Clock(clock),
+            _ => Target::Nothing,
+        };
+        Self { target }
+    }
+
+    /// Is never ready.
+    pub(super) const fn nothing() -> Self {
+        Self {
+            target: Target::Nothing,
+        }
+    }
+
+    fn shared(&self) -> Option<&'a Shared> {
+        match self.target {
+            Target::Send(shared, _) | Target::Receive(shared, _) => Some(shared),
+            Target::Clock(_) | Target::Nothing => None,
+        }
+    }
+
+    /// Whether it is ready, by its channel's lock. Whoever is held by another looks again afterwards.
+    fn is_ready(&self, core: Option<&Core>, time: Option<Instant>) -> bool {
+        match (self.target, core) {
+            (Target::Send(..), Some(core)) => core.may_send(),
+            (Target::Receive(..), Some(core)) => core.may_receive(),
+            (Target::Clock(clock), _) => time.is_some_and(|it| clock.is_due(it)),
+            _ => false,
+        }
+    }
+
+    /// Claims it, under its channel's lock.
+    fn claim(&self, core: Option<&mut Core>, time: Option<Instant>) -> Option<Claim> {
+        match (self.target, core) {
+            (Target::Send(..), Some(core)) => core.claim_send(),
+            (Target::Receive(..), Some(core)) => core.claim_receive(),
+            (Target::Clock(clock), _) => {
+                let (at, setting) = clock.take(time?)?;
+                Some(Claim::Tick { at, setting })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether this claim is a sender that has no message yet.
+    fn is_promise(&self, claim: &Claim) -> bool {
+        match (self.target, claim) {
+            // SAFETY: the partner is held by this claim.
+            (Target::Receive(..), Claim::Held(partner)) => unsafe { is_berth(partner.slot) },
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Arm<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Arm")
+    }
+}
+
+/// An operation that was chosen: a claim, to be used or handed back.
+#[doc(hidden)]
+#[derive(Debug)]
+#[must_use = "what was chosen is handed back when this is dropped"]
+pub struct Operation<'a> {
+    arm: Arm<'a>,
+    index: usize,
+    claim: Option<Claim>,
+}
+
+impl Operation<'_> {
+    /// Which arm was chosen.
+    #[inline]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Sends; `sender` must be the one that was chosen.
+    #[inline]
+    pub(super) fn send<T>(mut self, sender: &Sender<T>, message: T) -> Result<(), T> {
+        match self.claim.take() {
+            Some(claim) => sender.channel().complete_send(claim, message),
+            None => Err(message),
+        }
+    }
+
+    /// Receives; `receiver` must be the one that was chosen.
+    #[inline]
+    pub(super) fn receive<T>(mut self, receiver: &Receiver<T>) -> Option<T> {
+        match (self.claim.take()?, receiver.channel()) {
+            (claim, Some(channel)) => channel.complete_receive(claim),
+            (Claim::Tick { at, .. }, None) => receiver.tick(at),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Operation<'_> {
+    /// Hands the claim back, if it was not used.
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            hand_back(self.arm, claim);
+        }
+    }
+}
+
+#[cold]
+fn hand_back(arm: Arm<'_>, claim: Claim) {
+    match (arm.target, claim) {
+        (_, Claim::Held(partner)) => {
+            if partner.looks_again {
+                partner.hold.commit(Verdict::Retry).wake();
+            } else {
+                drop(partner.hold);
+            }
+        }
+        (Target::Send(shared, give_back), Claim::Reserved) => {
+            // SAFETY: the arm was made with the function of its channel.
+            unsafe { give_back(shared, true) };
+        }
+        (Target::Receive(shared, give_back), Claim::Reserved) => {
+            // SAFETY: as above.
+            unsafe { give_back(shared, false) };
+        }
+        (Target::Clock(clock), Claim::Tick { at, setting }) => clock.put_back(at, setting),
+        _ => {}
+    }
+}
+
+/// Chooses one of `arms`, waiting `until` then; `None` if none was ready by then.
+///
+/// If it is `biased`, the first of those that are ready.
+#[inline]
+pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option<Operation<'a>> {
+    let time = time_for(arms);
+    let (picked, sum) = look(arms, biased, time);
+    if let Some(index) = picked {
+        if let Some(claim) = try_claim(&arms[index], time) {
+            return Some(Operation {
+                arm: arms[index],
+                index,
+                claim: Some(claim),
+            });
+        }
+    } else if until == Until::Now && (arms.len() <= 1 || look(arms, true, time) == (None, sum)) {
+        return None;
+    }
+    let (index, claim) = choose_slowly(arms, biased, until, Purpose::Claim)?;
+    Some(Operation {
+        arm: arms[index],
+        index,
+        claim,
+    })
+}
+
+/// Waits until one of `arms` is ready, without claiming it.
+pub(super) fn ready(arms: &[Arm<'_>], biased: bool, until: Until) -> Option<usize> {
+    choose_slowly(arms, biased, until, Purpose::Watch).map(|(index, _)| index)
+}
+
+/// The time, if an arm wants to know it.
+#[inline]
+fn time_for(arms: &[Arm<'_>]) -> Option<Instant> {
+    arms.iter()
+        .any(|it| matches!(it.target, Target::Clock(_)))
+        .then(now)
+}
+
+/// One of the arms that may be ready by their hints, and the sum of the hints.
+///
+/// The hints only count upwards, so two looks with the same sum have seen the same hints.
+#[inline]
+fn look(arms: &[Arm<'_>], biased: bool, time: Option<Instant>) -> (Option<usize>, usize) {
+    let mut sum = 0_usize;
+    let mut ready = 0;
+    let mut picked = None;
+    for (index, arm) in arms.iter().enumerate() {
+        let hopeful = match arm.target {
+            Target::Send(shared, _) => {
+                let hint = shared.hint();
+                sum = sum.wrapping_add(hint);
+                hint & SENDABLE != 0
+            }
+            Target::Receive(shared, _) => {
+                let hint = shared.hint();
+                sum = sum.wrapping_add(hint);
+                hint & RECEIVABLE != 0
+            }
+            Target::Clock(clock) => time.is_some_and(|it| clock.is_due(it)),
+            Target::Nothing => false,
+        };
+        if hopeful {
+            ready += 1;
+            if ready == 1 || draw::number(ready) == 0 {
+                picked = Some(index);
+            }
+            if biased {
+                break;
+            }
+        }
+    }
+    (picked, sum)
+}
+
+/// Claims one arm by its own lock.
+#[inline]
+fn try_claim(arm: &Arm<'_>, time: Option<Instant>) -> Option<Claim> {
+    let Some(shared) = arm.shared() else {
+        return arm.claim(None, time);
+    };
+    let mut core = shared.lock();
+    let claim = arm.claim(Some(&mut core), time);
+    shared.publish(&core);
+    drop(core);
+    // A promise needs a place to wait in: dropped, and met again under all locks.
+    claim.and_then(|it| {
+        if arm.is_promise(&it) {
+            hand_back(*arm, it);
+            return None;
+        }
+        Some(it)
+    })
+}
+
+/// What is done with an arm that is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Claim,
+    /// It is named, and left as it is.
+    Watch,
+}
+
+/// An arm's share in the locks.
+struct Stand<'a> {
+    /// The lock of its channel, if no earlier arm has it.
+    core: Option<Guard<'a, Core>>,
+    /// Which arm has the lock.
+    keeper: usize,
+    /// Who is to be woken when all locks are gone.
+    calls: Option<Calls>,
+}
+
+impl Stand<'_> {
+    const fn new() -> Self {
+        Self {
+            core: None,
+            keeper: 0,
+            calls: None,
+        }
+    }
+}
+
+/// The second step: with a place for each arm.
+#[inline(never)]
+fn choose_slowly(
+    arms: &[Arm<'_>],
+    biased: bool,
+    until: Until,
+    purpose: Purpose,
+) -> Option<(usize, Option<Claim>)> {
+    if arms.is_empty() {
+        if let Until::Time(deadline) = until {
+            wait_for_nothing(deadline);
+        }
+        return None;
+    }
+    if arms.len() <= FEW {
+        let mut stands = [const { Stand::new() }; FEW];
+        let mut order = [0; FEW];
+        let mut nodes = [const { MaybeUninit::<Node>::uninit() }; FEW];
+        Selector {
+            arms,
+            purpose,
+            stands: &mut stands[..arms.len()],
+            order: &mut order[..arms.len()],
+            nodes: nodes.as_mut_ptr().cast(),
+        }
+        .run(biased, until)
+    } else {
+        let mut stands: Vec<Stand<'_>> = arms.iter().map(|_| Stand::new()).collect();
+        let mut order = vec![0; arms.len()];
+        let mut nodes: Vec<MaybeUninit<Node>> =
+            arms.iter().map(|_| MaybeUninit::uninit()).collect();
+        Selector {
+            arms,
+            purpose,
+            stands: &mut stands,
+            order: &mut order,
+            nodes: nodes.as_mut_ptr().cast(),
+        }
+        .run(biased, until)
+    }
+}
+
+/// A selector at work.
+struct Selector<'s, 'a> {
+    arms: &'s [Arm<'a>],
+    purpose: Purpose,
+    stands: &'s mut [Stand<'a>],
+    /// The arms by the addresses of their channels.
+    order: &'s mut [usize],
+    /// A node for each arm. Only this pointer leads to them: others reach them through the lines.
+    nodes: *mut Node,
+}
+
+impl<'a> Selector<'_, 'a> {
+    fn run(mut self, biased: bool, until: Until) -> Option<(usize, Option<Claim>)> {
+        let purpose = self.purpose;
+        let waiting = Waiting::new();
+        let berth = Berth::new();
+        for index in 0..self.arms.len() {
+            let node = self.node(index);
+            // SAFETY: there is a node for each arm, and none is in use yet.
+            unsafe { node.write(Node::new(waiting.waiter(), index, berth.slot())) };
+        }
+        self.sort();
+        self.lock();
+        let mut linked = false;
+        let mut last = until == Until::Now;
+        let reason = if self
+            .arms
+            .iter()
+            .all(|it| matches!(it.target, Target::Nothing))
+        {
+            Reason::Never
+        } else {
+            Reason::Select
+        };
+        loop {
+            let mut promise = None;
+            let time = time_for(self.arms);
+            while let Some(index) = self.draw(biased, time) {
+                if purpose == Purpose::Watch {
+                    self.leave();
+                    self.unlock();
+                    return Some((index, None));
+                }
+                let arm = self.arms[index];
+                match arm.claim(self.core(index), time) {
+                    Some(claim) if arm.is_promise(&claim) => {
+                        promise = Some((index, claim));
+                        break;
+                    }
+                    None => {}
+                    claim => {
+                        self.leave();
+                        self.unlock();
+                        return Some((index, claim));
+                    }
+                }
+            }
+            let mut call = None;
+            let mut deadline = None;
+            if let Some((mine, Claim::Held(partner))) = promise {
+                let called = Called {
+                    call: partner.hold.commit(Verdict::Chosen(partner.index)),
+                    index: partner.index,
+                    slot: partner.slot,
+                };
+                call = Some(promised(&waiting, called, mine, berth.slot()));
+            } else if last {
+                self.leave();
+                self.unlock();
+                return None;
+            } else {
+                if let Until::Time(time) = until {
+                    deadline = time;
+                }
+                waiting.open();
+            }
+            if !mem::replace(&mut linked, true) {
+                self.stand_in_line();
+            }
+            if call.is_none() {
+                deadline = sooner(deadline, self.join_clocks());
+            }
+            self.unlock();
+            drop(call);
+            let verdict = waiting.park(reason, deadline);
+            self.lock();
+            match verdict {
+                Verdict::Chosen(index)
+                    if purpose == Purpose::Claim && self.arms[index].shared().is_some() =>
+                {
+                    self.leave();
+                    self.unlock();
+                    return Some((index, Some(berth.take().unwrap_or(Claim::Closed))));
+                }
+                Verdict::Chosen(_) | Verdict::Retry => {}
+                Verdict::TimedOut => {
+                    last = match until {
+                        Until::Now => true,
+                        Until::Time(it) => it.is_some_and(|it| it <= now()),
+                    };
+                }
+                Verdict::CalledOff => {
+                    self.leave();
+                    self.unlock();
+                    unwind();
+                }
+            }
+            self.leave_clocks();
+            if purpose == Purpose::Watch {
+                self.leave();
+                linked = false;
+            }
+        }
+    }
+
+    fn node(&self, index: usize) -> NonNull<Node> {
+        // SAFETY: there is a node for each arm.
+        let node = unsafe { self.nodes.add(index) };
+        // SAFETY: it is an element of an array.
+        unsafe { NonNull::new_unchecked(node) }
+    }
+
+    /// Orders the arms by their channels.
+    fn sort(&mut self) {
+        for (place, index) in self.order.iter_mut().zip(0..) {
+            *place = index;
+        }
+        let arms = self.arms;
+        self.order
+            .sort_unstable_by_key(|it| arms[*it].shared().map_or(ptr::null(), ptr::from_ref));
+    }
+
+    /// Locks every channel, each once.
+    fn lock(&mut self) {
+        let mut before: Option<(&'a Shared, usize)> = None;
+        for index in &*self.order {
+            let Some(shared) = self.arms[*index].shared() else {
+                continue;
+            };
+            match before {
+                Some((same, keeper)) if ptr::eq(same, shared) => {
+                    self.stands[*index].keeper = keeper;
+                }
+                _ => {
+                    self.stands[*index].core = Some(shared.lock());
+                    self.stands[*index].keeper = *index;
+                    before = Some((shared, *index));
+                }
+            }
+        }
+    }
+
+    /// Lets go of every lock, then wakes those who watch.
+    fn unlock(&mut self) {
+        let mut watched = false;
+        for (arm, stand) in self.arms.iter().zip(&mut *self.stands) {
+            let (Some(mut core), Some(shared)) = (stand.core.take(), arm.shared()) else {
+                continue;
+            };
+            shared.publish(&core);
+            if !core.watchers.is_empty() {
+                watched = true;
+                stand.calls = Some(core.watchers.call_all());
+            }
+        }
+        if watched {
+            for stand in &mut *self.stands {
+                drop(stand.calls.take());
+            }
+        }
+    }
+
+    /// What the arm's channel keeps; locked.
+    fn core(&mut self, index: usize) -> Option<&mut Core> {
+        self.arms[index].shared()?;
+        let keeper = self.stands[index].keeper;
+        self.stands[keeper].core.as_deref_mut()
+    }
+
+    /// One of the arms that are ready, each as likely as another; or the first.
+    fn draw(&mut self, biased: bool, time: Option<Instant>) -> Option<usize> {
+        let mut ready = 0;
+        let mut drawn = None;
+        for index in 0..self.arms.len() {
+            let arm = self.arms[index];
+            if !arm.is_ready(self.core(index).map(|it| &*it), time) {
+                continue;
+            }
+            if biased {
+                return Some(index);
+            }
+            ready += 1;
+            if ready == 1 || draw::number(ready) == 0 {
+                drawn = Some(index);
+            }
+        }
+        drawn
+    }
+
+    /// Where the node of an arm stands.
+    fn line(&mut self, index: usize) -> Option<&mut Line> {
+        let (purpose, target) = (self.purpose, self.arms[index].target);
+        let core = self.core(index)?;
+        Some(match (purpose, target) {
+            (Purpose::Watch, _) => &mut core.watchers,
+            (_, Target::Send(..)) => &mut core.senders,
+            _ => &mut core.receivers,
+        })
+    }
+
+    /// Puts a node for each arm in line.
+    fn stand_in_line(&mut self) {
+        for index in 0..self.arms.len() {
+            let node = self.node(index);
+            if let Some(line) = self.line(index) {
+                // SAFETY: the node is in no line, its ticket open or held, and it stays until `leave`.
+                unsafe { line.push_back(node) };
+            }
+        }
+    }
+
+    /// Takes every node out.
+    fn leave(&mut self) {
+        self.leave_clocks();
+        for index in 0..self.arms.len() {
+            let node = self.node(index);
+            if let Some(line) = self.line(index) {
+                // SAFETY: the node stands in this line, or in none.
+                unsafe { line.remove(node) };
+            }
+        }
+    }
+
+    /// Lets the clocks call when they are set anew. Returns when the first is due.
+    fn join_clocks(&self) -> Option<Instant> {
+        let mut first = None;
+        for (index, arm) in self.arms.iter().enumerate() {
+            if let Target::Clock(clock) = arm.target {
+                // SAFETY: the node is in no line, its ticket open, and it stays until `leave_clocks`.
+                first = sooner(first, unsafe { clock.join(self.node(index)) });
+            }
+        }
+        first
+    }
+
+    fn leave_clocks(&self) {
+        for (index, arm) in self.arms.iter().enumerate() {
+            if let Target::Clock(clock) = arm.target {
+                // SAFETY: the node stands in this line, or in none.
+                unsafe { clock.leave(self.node(index)) };
+            }
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! Sockets of this machine, by path: `std::os::unix::net`'s names, signatures and errors.
+//!
+//! They wait and differ from std as those of [`net`](super) do.
+
+#![expect(unsafe_code, reason = "a raw descriptor may be taken over")]
+
+use super::{
+    Shutdown, common, delegate,
+    socket::{Socket, is_ours},
+    stream_io, timeouts,
+};
+use crate::wait::{blocking, source::Direction};
+use std::{
+    fmt,
+    io::{self, IoSlice, IoSliceMut, Read, Write},
+    iter::FusedIterator,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
+        unix::net as system,
+    },
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+pub use std::os::unix::net::SocketAddr;
+
+/// A connection on this machine: `std::os::unix::net::UnixStream`, green.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use sward::net::unix::UnixStream;
+///
+/// let (mut here, mut there) = UnixStream::pair()?;
+/// here.write_all(b"hello")?;
+/// let mut greeting = [0; 5];
+/// there.read_exact(&mut greeting)?;
+/// assert_eq!(&greeting, b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct UnixStream {
+    socket: Arc<Socket<system::UnixStream>>,
+}
+
+common!(UnixStream, system::UnixStream, system::UnixStream);
+timeouts!(UnixStream, system::UnixStream);
+stream_io!(UnixStream);
+
+delegate! { UnixStream:
+    /// The address of this end.
+    fn local_addr(&self) -> SocketAddr;
+
+    /// The address of the other end.
+    fn peer_addr(&self) -> SocketAddr;
+
+    /// Ends reading, writing or both, for everybody who has this connection. Reads that wait then
+    /// get the end of the data, and writes an error.
+    fn shutdown(&self, how: Shutdown) -> ();
+}
+
+impl UnixStream {
+    /// Connects to the listener at `path`. Waits while that has too many connections to accept.
+    ///
+    /// # Errors
+    ///
+    /// The system's: `NotFound`, say, or `ConnectionRefused` if nobody listens there any more.
+    pub fn connect<P: AsRef<Path>>(path: P) -> io::Result<Self> {
+        Self::connect_addr(&SocketAddr::from_pathname(path)?)
+    }
+
+    /// As [`connect`](Self::connect), for addresses of any kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub fn connect_addr(socket_addr: &SocketAddr) -> io::Result<Self> {
+        match mio::net::UnixStream::connect_addr(socket_addr) {
+            Ok(stream) => Ok(Self::of(OwnedFd::from(stream).into())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // The line of the listener is full, and the kernel tells nobody when there is room.
+                let stream = blocking(|| system::UnixStream::connect_addr(socket_addr))?;
+                stream.set_nonblocking(true)?;
+                Ok(Self::of(stream))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes two streams that are connected to each other.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (one, other) = mio::net::UnixStream::pair()?;
+        let [one, other] = [one, other].map(|it| Self::of(OwnedFd::from(it).into()));
+        Ok((one, other))
+    }
+}
+
+/// A socket that connections on this machine come to: `std::os::unix::net::UnixListener`, green.
+///
+/// Dropping or closing it leaves its path in the file system, as std's does.
+///
+/// # Examples
+///
+/// ```
+/// use sward::net::unix::{UnixListener, UnixStream};
+///
+/// let path = std::env::temp_dir().join(format!("sward-listener-{}", std::process::id()));
+/// let listener = UnixListener::bind(&path)?;
+/// let _client = UnixStream::connect(&path)?;
+/// let (_server, _address) = listener.accept()?;
+/// std::fs::remove_file(path)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct UnixListener {
+    /// mio's, because it gives out connections in non-blocking mode with one system call.
+    socket: Arc<Socket<mio::net::UnixListener>>,
+}
+
+common!(UnixListener, mio::net::UnixListener, system::UnixListener);
+
+delegate! { UnixListener:
+    /// The address that it listens on.
+    fn local_addr(&self) -> SocketAddr;
+}
+
+impl UnixListener {
+    /// Listens at `path`, which must not exist.
+    ///
+    /// # Errors
+    ///
+    /// The system's: `AddrInUse` if the path exists.
+    pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<Self> {
+        mio::net::UnixListener::bind(path).map(Self::of)
+    }
+
+    /// As [`bind`](Self::bind), for addresses of any kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn bind_addr(socket_addr: &SocketAddr) -> io::Result<Self> {
+        mio::net::UnixListener::bind_addr(socket_addr).map(Self::of)
+    }
+
+    /// Waits for a connection.
+    ///
+    /// # Errors
+    ///
+    /// The system's: when no descriptor is left, say, and then the connection waits for the next
+    /// call. [`TimedOut`](io::ErrorKind::TimedOut) after the [timeout](Self::set_accept_timeout);
+    /// `NotConnected` if the listener was [closed](Self::close).
+    pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
+        let (stream, address) = self.socket.wait(Direction::Read, |it| {
+            loop {
+                match it.accept() {
+                    Err(error)
+                        if matches!(
+                            error.kind(),
+                            io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
+                        ) => {}
+                    result => return result,
+                }
+            }
+        })?;
+        Ok((UnixStream::of(OwnedFd::from(stream).into()), address))
+    }
+
+    /// The connections that come, without end: each `next` is an [`accept`](Self::accept).
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming { listener: self }
+    }
+
+    /// For how long [`accept`](Self::accept) waits; `None` is for ever.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` if the listener was [closed](Self::close).
+    pub fn accept_timeout(&self) -> io::Result<Option<Duration>> {
+        self.socket.timeout(Direction::Read)
+    }
+
+    /// Lets each [`accept`](Self::accept) wait for `timeout` at most, and then fail with
+    /// [`TimedOut`](io::ErrorKind::TimedOut). Those that wait already are given `timeout` from now
+    /// on.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for no time at all; `NotConnected` if the listener was [closed](Self::close).
+    pub fn set_accept_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.socket.set_timeout(Direction::Read, timeout)
+    }
+}
+
+#[expect(clippy::into_iter_without_iter, reason = "std's has `incoming` for it")]
+impl<'a> IntoIterator for &'a UnixListener {
+    type Item = io::Result<UnixStream>;
+    type IntoIter = Incoming<'a>;
+
+    fn into_iter(self) -> Incoming<'a> {
+        self.incoming()
+    }
+}
+
+impl From<system::UnixListener> for UnixListener {
+    /// Takes over std's listener, and puts it into non-blocking mode: here, calls wait.
+    fn from(listener: system::UnixListener) -> Self {
+        if is_ours(&listener) {
+            // The system refuses this to no socket.
+            drop(listener.set_nonblocking(true));
+        }
+        Self::of(mio::net::UnixListener::from_std(listener))
+    }
+}
+
+impl From<UnixListener> for system::UnixListener {
+    /// Gives the descriptor away, with its mode; a duplicate of it if there are clones, which then
+    /// stays in the non-blocking mode that it shares with them.
+    ///
+    /// # Panics
+    ///
+    /// If the listener has clones and there is no descriptor left for a duplicate.
+    #[track_caller]
+    fn from(listener: UnixListener) -> Self {
+        let taken = Socket::take(listener.socket);
+        let listener = Self::from(OwnedFd::from(taken.inner));
+        if is_ours(&listener) {
+            // The system refuses this to no socket.
+            drop(listener.set_nonblocking(taken.nonblocking));
+        }
+        listener
+    }
+}
+
+/// The connections that come to a [`UnixListener`], without end.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    listener: &'a UnixListener,
+}
+
+impl Iterator for Incoming<'_> {
+    type Item = io::Result<UnixStream>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.listener.accept().map(|(stream, _)| stream))
+    }
+}
+
+impl FusedIterator for Incoming<'_> {}
+
+/// A socket for datagrams on this machine: `std::os::unix::net::UnixDatagram`, green.
+///
+/// # Examples
+///
+/// ```
+/// use sward::net::unix::UnixDatagram;
+///
+/// let (here, there) = UnixDatagram::pair()?;
+/// here.send(b"hello")?;
+/// let mut buf = [0; 16];
+/// let length = there.recv(&mut buf)?;
+/// assert_eq!(&buf[..length], b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct UnixDatagram {
+    socket: Arc<Socket<system::UnixDatagram>>,
+}
+
+common!(UnixDatagram, system::UnixDatagram, system::UnixDatagram);
+timeouts!(UnixDatagram, system::UnixDatagram);
+
+delegate! { UnixDatagram:
+    /// As [`connect`](Self::connect), for addresses of any kind.
+    fn connect_addr(&self, socket_addr: &SocketAddr) -> ();
+
+    /// The address of this socket.
+    fn local_addr(&self) -> SocketAddr;
+
+    /// The address that it was connected to.
+    fn peer_addr(&self) -> SocketAddr;
+
+    /// Ends receiving, sending or both, for everybody who has this socket.
+    fn shutdown(&self, how: Shutdown) -> ();
+}
+
+impl UnixDatagram {
+    /// Makes a socket at `path`, which must not exist.
+    ///
+    /// # Errors
+    ///
+    /// The system's: `AddrInUse` if the path exists.
+    pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<Self> {
+        Self::fresh(system::UnixDatagram::bind(path)?)
+    }
+
+    /// As [`bind`](Self::bind), for addresses of any kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn bind_addr(socket_addr: &SocketAddr) -> io::Result<Self> {
+        Self::fresh(system::UnixDatagram::bind_addr(socket_addr)?)
+    }
+
+    /// Makes a socket without an address.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn unbound() -> io::Result<Self> {
+        Self::fresh(system::UnixDatagram::unbound()?)
+    }
+
+    /// Makes two sockets that are connected to each other.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (one, other) = system::UnixDatagram::pair()?;
+        Ok((Self::fresh(one)?, Self::fresh(other)?))
+    }
+
+    /// Connects to the socket at `path`: from then on only datagrams from there are received.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or `NotConnected` if the socket was [closed](Self::close).
+    pub fn connect<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
+        self.socket.call(|it| it.connect(path))
+    }
+
+    fn fresh(system: system::UnixDatagram) -> io::Result<Self> {
+        system.set_nonblocking(true)?;
+        Ok(Self::of(system))
+    }
+
+    /// Sends a datagram to the socket at `path`, and returns how many bytes were sent. Waits while
+    /// that has no room for it.
+    ///
+    /// # Errors
+    ///
+    /// The system's; [`TimedOut`](io::ErrorKind::TimedOut) after the write timeout; `NotConnected` if
+    /// the socket was [closed](Self::close).
+    pub fn send_to<P: AsRef<Path>>(&self, buf: &[u8], path: P) -> io::Result<usize> {
+        let path = path.as_ref();
+        // The kernel tells nobody but the connected that a receiver has room.
+        self.socket.wait_by_looking(|it| it.send_to(buf, path))
+    }
+
+    /// As [`send_to`](Self::send_to), for addresses of any kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](Self::send_to).
+    pub fn send_to_addr(&self, buf: &[u8], socket_addr: &SocketAddr) -> io::Result<usize> {
+        self.socket
+            .wait_by_looking(|it| it.send_to_addr(buf, socket_addr))
+    }
+
+    /// Sends a datagram to where the socket was connected to, and returns how many bytes were sent.
+    /// Waits while that has no room for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](Self::send_to).
+    pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.socket.wait(Direction::Write, |it| it.send(buf))
+    }
+
+    /// Waits for a datagram. Returns its length and sender; what does not fit into `buf` is lost.
+    ///
+    /// # Errors
+    ///
+    /// The system's; [`TimedOut`](io::ErrorKind::TimedOut) after the read timeout; `NotConnected` if
+    /// the socket was [closed](Self::close).
+    pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.socket.wait(Direction::Read, |it| it.recv_from(buf))
+    }
+
+    /// Waits for a datagram and returns its length; what does not fit into `buf` is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](Self::recv_from).
+    pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket.wait(Direction::Read, |it| it.recv(buf))
+    }
+}
