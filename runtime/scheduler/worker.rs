@@ -34,7 +34,7 @@ use crate::{
         overflow::{self, AlternateStack},
     },
     driver::{clock, poller::Turn},
-    task::Task,
+    task::{Task, TaskRef},
     wait::{
         home::{self, Context, Suspend},
         reason::Reason,
@@ -54,7 +54,7 @@ use std::{
 /// Every so many turns a worker looks at alarms, descriptors and the injector.
 const LOOK_AROUND: u32 = 61;
 /// The stack of a worker, on which blocking calls run.
-const NATIVE_STACK_BYTES: usize = 8 << 20;
+pub(super) const NATIVE_STACK_BYTES: usize = 8 << 20;
 /// How long a slice a worker asks the kernel for: a short one is served sooner.
 const SLICE_NS: u64 = 100_000;
 
@@ -126,6 +126,10 @@ pub(super) struct Seen {
     pub(super) at: AtomicU64,
     /// How many green threads its processor had spawned.
     pub(super) spawned: AtomicU64,
+    /// The thread's processor time when the turn was first seen, if stalls are to be named.
+    pub(super) cpu_at_start: AtomicU64,
+    /// The turn that was named as a stall.
+    pub(super) warned: AtomicU32,
 }
 
 // SAFETY: the cells are its own thread's; the rest is shared by design.
@@ -367,6 +371,13 @@ impl Worker {
         if !self.batch.swap(true, Relaxed) {
             kernel::make_batch(self.tid());
         }
+    }
+
+    /// The green thread that it runs now, or did just now.
+    pub(super) fn running(&self) -> Option<TaskRef> {
+        let waiter = self.context.running()?;
+        // SAFETY: a green thread's record is a block of the slab, whoever has it by now.
+        unsafe { Task::try_share(Task::of(waiter)) }
     }
 
     pub(super) fn is_batch(&self) -> bool {

@@ -6,6 +6,7 @@ mod support;
 mod net_tcp;
 mod net_udp;
 mod net_unix;
+mod pinned;
 mod sync_condvar;
 mod sync_group;
 mod sync_mpsc;
