@@ -14,4 +14,5 @@ mod sync_mutex;
 mod sync_once;
 mod sync_rwlock;
 mod sync_semaphore;
+mod sync_shutdown;
 mod sync_wait_group;
