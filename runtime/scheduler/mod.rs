@@ -22,6 +22,7 @@ mod grip;
 mod idle;
 mod kernel;
 pub(crate) mod monitor;
+mod pinned;
 mod processor;
 pub(crate) mod shutdown;
 pub(crate) mod worker;
@@ -40,7 +41,7 @@ use crate::{
     driver::clock,
     task::Task,
     wait::{
-        home::{self, Alarm, Fresh, Home, Suspend},
+        home::{self, Alarm, Fresh, Home, Pin, Suspend},
         reason::Reason,
         source::{POLLER, Source},
         ticket::{Waiter, Wake},
@@ -69,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) stack_bytes: usize,
     pub(crate) name: String,
     pub(crate) max_blocking: usize,
+    /// After how long in one turn a green thread is named as a stall, in nanoseconds.
+    pub(crate) warn_stalls: Option<u64>,
 }
 
 /// What all workers of one runtime share.
@@ -85,10 +88,14 @@ pub(crate) struct Scheduler {
     spare: Lock<Vec<WorkerRef>>,
     /// Every worker.
     workers: Lock<Vec<worker::Slot>>,
+    /// Kernel threads with a green thread each, and records of those that were.
+    pinned: Lock<Vec<Arc<pinned::Pinned>>>,
     flags: Flags,
     /// What happened where no processor was at hand.
     outside: Outside,
     membarrier: bool,
+    /// When a stall was named last.
+    warned_at: AtomicU64,
     /// Whoever waits for the last green thread to end, as the runtime shuts down.
     closer: shutdown::Closer,
 }
@@ -131,8 +138,10 @@ impl Scheduler {
             lent: Lock::new(Vec::new()),
             spare: Lock::new(Vec::new()),
             workers: Lock::new(Vec::new()),
+            pinned: Lock::new(Vec::new()),
             flags: Flags::default(),
             outside: Outside::default(),
+            warned_at: AtomicU64::new(0),
             membarrier: crate::base::primitives::register_heavy_barrier(),
             closer: shutdown::Closer::new(),
             config,
@@ -436,6 +445,18 @@ impl Home for Scheduler {
             // SAFETY: by the caller.
             None => unsafe { slab::free_global(block) },
         });
+    }
+
+    fn pin(&self, name: Option<&str>) -> io::Result<Pin> {
+        self.start_pinned(name)
+    }
+
+    fn home_of_spawned(&self) -> NonNull<dyn Home> {
+        self.as_home()
+    }
+
+    fn is_of(&self, runtime: *const ()) -> bool {
+        ptr::addr_eq(self, runtime)
     }
 
     fn wake(&self) -> Wake {

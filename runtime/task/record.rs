@@ -338,6 +338,11 @@ impl Task {
         self.body.stage.store(stage as u8, Relaxed);
     }
 
+    /// It runs, on a stack that is no fiber's.
+    pub(crate) fn set_started(&self) {
+        self.body.stage.store(Stage::Started as u8, Relaxed);
+    }
+
     /// Runs it from the first line to the last and passes on its result. It does not unwind.
     ///
     /// # Safety
