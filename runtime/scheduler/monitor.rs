@@ -128,8 +128,9 @@ fn kick() {
 
 /// Somebody is about to wait for a descriptor.
 fn descriptor_awaited() {
-    // A worker's own look around, or its sleep, will see to it; else the monitor must.
-    if crate::wait::home::home().is_none() && MONITOR.polling.load(Relaxed) == 0 {
+    // The look around of the worker that runs this green thread, or its sleep, will see to it. Whoever keeps
+    // its kernel thread as it waits needs the monitor: plain threads, blocking calls, those who unwind.
+    if crate::wait::home::running().is_none() && MONITOR.polling.load(Relaxed) == 0 {
         kick();
     }
 }
@@ -361,7 +362,10 @@ impl Scheduler {
         look.urgent = true;
         if self.idle.asleep() > 0 || self.idle.searching() > 0 {
             if processor.has_slot()
-                && let Some(Some(task)) = worker.grip().with_locked(|| processor.take_slot())
+                && let Some(Some(task)) = worker.grip().with_locked(|| {
+                    // Not `processor`, which it may have lost since.
+                    worker.processor_of_taken().and_then(Processor::take_slot)
+                })
             {
                 self.inject(task);
             }
@@ -387,18 +391,24 @@ impl Scheduler {
         if stuck < patience {
             return;
         }
-        self.take_over(worker, processor, computing);
+        self.take_over(worker, turn, computing);
     }
 
-    /// Gives the processor of a worker that is stuck to another.
-    fn take_over(&self, worker: &Worker, processor: &Processor, computing: bool) {
-        if !self.may_take_over(computing) || !worker.grip().take() {
+    /// Gives the processor of a worker that is stuck in that turn to another.
+    fn take_over(&self, worker: &Worker, turn: u32, computing: bool) {
+        if !self.may_take_over(computing) {
             return;
         }
-        if computing {
-            worker.set_batch();
+        let stuck = || {
+            let processor = worker.processor_of_taken();
+            processor.filter(|_| worker.turn() == turn)
+        };
+        if let Some(processor) = worker.grip().take(stuck) {
+            if computing {
+                worker.set_batch();
+            }
+            self.hand_over_or_queue(processor);
         }
-        self.hand_over_or_queue(processor);
     }
 
     /// Whether one more thread may go on without a processor.
@@ -413,7 +423,7 @@ impl Scheduler {
         if computing {
             batch < MAX_COMPUTING
         } else {
-            calls < self.config().max_blocking + self.spare.lock().len()
+            calls < self.config().max_blocking + self.spare.lock().workers.len()
         }
     }
 }
