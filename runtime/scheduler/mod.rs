@@ -229,6 +229,10 @@ impl Scheduler {
 
     /// Gives a processor that lies idle, because its worker is in an announced call, to another.
     fn take_lent(&self) {
+        if self.spare.lock().workers.is_empty() && !self.may_add_thread() {
+            // The calls hold up their workers. Whoever comes back first looks again.
+            return;
+        }
         loop {
             // Under the lock: a worker that comes back passes it before it forgets what it has lost, and
             // perhaps gets another.
@@ -316,6 +320,11 @@ impl Scheduler {
     /// Some work lies where a searching worker would find it.
     fn any_work(&self) -> bool {
         !self.injector.is_empty() || self.processors.iter().any(Processor::has_queue)
+    }
+
+    /// As [`any_work`](Self::any_work), or in a next slot, where only its processor's worker finds it.
+    fn any_work_or_next(&self) -> bool {
+        !self.injector.is_empty() || self.processors.iter().any(Processor::has_work)
     }
 
     /// When the first alarm of all is due; `u64::MAX` if none is set.

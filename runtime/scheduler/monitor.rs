@@ -311,6 +311,10 @@ impl Scheduler {
                 if self.wanted(&worker, now, look.unpolled) {
                     self.take_lent();
                 }
+                // It was lent for want of a thread, or was given an alarm since: nobody else will look.
+                look.busy |= worker
+                    .processor_of_taken()
+                    .is_some_and(|it| it.has_work() || it.first_alarm() != u64::MAX);
                 continue;
             }
             let Some(processor) = worker.processor_of_taken() else {
@@ -409,6 +413,12 @@ impl Scheduler {
             }
             self.hand_over_or_queue(processor);
         }
+    }
+
+    /// Whether one more thread may be in a blocking call without a processor.
+    pub(super) fn may_add_thread(&self) -> bool {
+        let threads = self.flags.threads.load(Relaxed);
+        threads < self.config().workers + self.config().max_blocking || self.may_take_over(false)
     }
 
     /// Whether one more thread may go on without a processor.

@@ -435,11 +435,15 @@ impl Worker {
     /// Waits until somebody gives this worker a processor. `None` if it is not needed any more.
     fn wait_for_processor(&self) -> Option<&Processor> {
         let scheduler = self.scheduler();
-        if self.own_processor().is_none()
-            && let Some(orphan) = scheduler.adopt(self.as_ref())
-        {
-            self.processor
-                .store(ptr::from_ref(orphan).cast_mut(), Relaxed);
+        if self.own_processor().is_none() {
+            match scheduler.adopt(self.as_ref()) {
+                Some(orphan) => self
+                    .processor
+                    .store(ptr::from_ref(orphan).cast_mut(), Relaxed),
+                // Work may wait beside a lent processor, for want of a thread.
+                None if scheduler.any_work_or_next() => scheduler.wake_one(),
+                None => {}
+            }
         }
         let deadline = Instant::now() + KEEP_ALIVE;
         loop {
@@ -797,7 +801,7 @@ impl Worker {
                     .any(|it| it.sleeps_until() <= first && (!waited_for || !it.sleeps_apart()))
         };
         let busy = processor.has_work() || !scheduler.injector.is_empty() || must_watch();
-        if busy {
+        if busy && scheduler.may_add_thread() {
             self.grip.give();
             if scheduler.hand_over(processor) {
                 return;
