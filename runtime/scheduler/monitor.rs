@@ -139,8 +139,9 @@ fn kick() {
 
 /// Somebody is about to wait for a descriptor.
 fn descriptor_awaited() {
-    // A worker's own look around, or its sleep, will see to it; else the monitor must.
-    if crate::wait::home::home().is_none() && MONITOR.polling.load(Relaxed) == 0 {
+    // The look around of the worker that runs this green thread, or its sleep, will see to it. Whoever keeps
+    // its kernel thread as it waits needs the monitor: plain threads, blocking calls, those who unwind.
+    if crate::wait::home::running().is_none() && MONITOR.polling.load(Relaxed) == 0 {
         kick();
     }
 }
@@ -329,6 +330,10 @@ impl Scheduler {
                 if self.wanted(&worker, now, look.unpolled) {
                     self.take_lent();
                 }
+                // It was lent for want of a thread, or was given an alarm since: nobody else will look.
+                look.busy |= worker
+                    .processor_of_taken()
+                    .is_some_and(|it| it.has_work() || it.first_alarm() != u64::MAX);
                 continue;
             }
             let Some(processor) = worker.processor_of_taken() else {
@@ -394,7 +399,10 @@ impl Scheduler {
         look.urgent = true;
         if self.idle.asleep() > 0 || self.idle.searching() > 0 {
             if processor.has_slot()
-                && let Some(Some(task)) = worker.grip().with_locked(|| processor.take_slot())
+                && let Some(Some(task)) = worker.grip().with_locked(|| {
+                    // Not `processor`, which it may have lost since.
+                    worker.processor_of_taken().and_then(Processor::take_slot)
+                })
             {
                 self.inject(task);
             }
@@ -420,7 +428,7 @@ impl Scheduler {
         if stuck < patience {
             return;
         }
-        self.take_over(worker, processor, computing);
+        self.take_over(worker, turn, computing);
     }
 
     /// Names the green thread that this worker runs, if it has run for longer than `limit`.
@@ -460,15 +468,27 @@ impl Scheduler {
         words.flush();
     }
 
-    /// Gives the processor of a worker that is stuck to another.
-    fn take_over(&self, worker: &Worker, processor: &Processor, computing: bool) {
-        if !self.may_take_over(computing) || !worker.grip().take() {
+    /// Gives the processor of a worker that is stuck in that turn to another.
+    fn take_over(&self, worker: &Worker, turn: u32, computing: bool) {
+        if !self.may_take_over(computing) {
             return;
         }
-        if computing {
-            worker.set_batch();
+        let stuck = || {
+            let processor = worker.processor_of_taken();
+            processor.filter(|_| worker.turn() == turn)
+        };
+        if let Some(processor) = worker.grip().take(stuck) {
+            if computing {
+                worker.set_batch();
+            }
+            self.hand_over_or_queue(processor);
         }
-        self.hand_over_or_queue(processor);
+    }
+
+    /// Whether one more thread may be in a blocking call without a processor.
+    pub(super) fn may_add_thread(&self) -> bool {
+        let threads = self.flags.threads.load(Relaxed);
+        threads < self.config().workers + self.config().max_blocking || self.may_take_over(false)
     }
 
     /// Whether one more thread may go on without a processor.
@@ -483,7 +503,7 @@ impl Scheduler {
         if computing {
             batch < MAX_COMPUTING
         } else {
-            calls < self.config().max_blocking + self.spare.lock().len()
+            calls < self.config().max_blocking + self.spare.lock().workers.len()
         }
     }
 }

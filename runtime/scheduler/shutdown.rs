@@ -21,7 +21,7 @@ use crate::{
     },
     task::Task,
     wait::{
-        NO_SLOT, TimedOut, line::Line, reason::Reason, source::POLLER, ticket::Waiter, wait_in_line,
+        self, NO_SLOT, TimedOut, line::Line, reason::Reason, source::POLLER, ticket::Waiter, wait_in_line,
     },
 };
 use std::{
@@ -41,20 +41,13 @@ const GRACE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Closer {
     line: Lock<Line>,
-    /// Processors for which no thread could be had.
-    orphans: Lock<Vec<usize>>,
 }
 
 impl Closer {
     pub(super) fn new() -> Self {
         Self {
             line: Lock::new(Line::new()),
-            orphans: Lock::new(Vec::new()),
         }
-    }
-
-    pub(super) fn orphans(&self) -> &Lock<Vec<usize>> {
-        &self.orphans
     }
 
     /// A green thread has ended: whoever waits should look.
@@ -83,7 +76,9 @@ impl Scheduler {
                 self.call_off();
             }
         } else {
-            self.finish_off(deadline);
+            // A green thread of another runtime may not leave in the midst of it, as when that one shuts
+            // down too: this counts as a blocking call.
+            wait::blocking(|| self.finish_off(deadline));
         }
     }
 
