@@ -13,7 +13,7 @@ use std::{
 };
 use sward::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
-const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
+const HOUR: Option<Duration> = Some(Duration::from_hours(1));
 
 fn kind<T>(result: io::Result<T>) -> Result<T, ErrorKind> {
     result.map_err(|it| it.kind())
@@ -88,7 +88,7 @@ fn one_may_read_while_another_writes() {
         while sent < BYTES {
             let length = chunk.len().min(BYTES - sent);
             for (offset, byte) in chunk[..length].iter_mut().enumerate() {
-                *byte = ((sent + offset) % 251 ^ seed) as u8;
+                *byte = (((sent + offset) % 251) ^ seed) as u8;
             }
             (&mut &*stream)
                 .write_all(&chunk[..length])
@@ -106,7 +106,7 @@ fn one_may_read_while_another_writes() {
                 break;
             }
             for byte in &buf[..length] {
-                assert_eq!(*byte, (seen % 251 ^ seed) as u8, "byte {seen}");
+                assert_eq!(*byte, ((seen % 251) ^ seed) as u8, "byte {seen}");
                 seen += 1;
             }
         }
@@ -587,11 +587,7 @@ fn what_cannot_be_had_is_an_error() {
             Err(ErrorKind::InvalidInput)
         );
         assert_eq!(
-            kind(TcpStream::connect_timeout(
-                &address,
-                Duration::from_secs(60)
-            ))
-            .map(drop),
+            kind(TcpStream::connect_timeout(&address, Duration::from_mins(1))).map(drop),
             Err(ErrorKind::ConnectionRefused)
         );
     });
