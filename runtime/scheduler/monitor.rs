@@ -12,7 +12,8 @@
 //! |---------------------------|--------------------------------------------------------------|
 //! | a sleeping worker         | it is woken; what is in the next slot is moved where it looks |
 //! | none, and it is in a call | its processor is taken after [`CALL_NS`]                      |
-//! | none, and it computes     | its processor is taken after [`COMPUTING_NS`], and the kernel is asked to let others go first |
+//! | none, and it computes     | its processor is taken after [`COMPUTING_NS`], or [`ALONE_NS`] while others come on, and the kernel is asked to let others go first |
+//! | none, and it spawns       | nothing, while others come on: they take from its queue       |
 //!
 //! Which of the two it is, the thread's processor clock tells. When no runtime is there to turn the
 //! poller, the monitor turns it.
@@ -52,6 +53,8 @@ use std::{
 const CALL_NS: u64 = 80_000;
 /// After how long in one turn of computing a worker loses its processor.
 const COMPUTING_NS: u64 = 1_000_000;
+/// After how long of computing, if the others come on meanwhile and may take from its queue.
+const ALONE_NS: u64 = 10_000_000;
 /// How often it looks while something waits.
 const SHORTEST: u64 = 50_000;
 /// How often it looks while green threads run.
@@ -299,6 +302,10 @@ impl Scheduler {
             .filter(|it| it.alive)
             .map(|it| it.worker.as_ref().as_ref())
             .collect();
+        let advanced = workers
+            .iter()
+            .filter(|it| it.grip().is_held() && it.turn() != it.seen.turn.load(Relaxed))
+            .count();
         let asleep = self.idle.asleep();
         let mut awake = self.processors().len().saturating_sub(asleep);
         for worker in workers {
@@ -315,7 +322,7 @@ impl Scheduler {
             if !worker.grip().is_held() || worker.grip().is_inside() {
                 continue;
             }
-            self.watch_worker(&worker, processor, now, look);
+            self.watch_worker(&worker, processor, now, advanced > 0, look);
         }
         look.busy |= awake > 0;
     }
@@ -329,7 +336,14 @@ impl Scheduler {
     }
 
     /// A worker is in a green thread's code: for how long, and does anything wait for it?
-    fn watch_worker(&self, worker: &Worker, processor: &Processor, now: u64, look: &mut Look) {
+    fn watch_worker(
+        &self,
+        worker: &Worker,
+        processor: &Processor,
+        now: u64,
+        others_advance: bool,
+        look: &mut Look,
+    ) {
         let seen = &worker.seen;
         let turn = worker.turn();
         if seen.turn.swap(turn, Relaxed) != turn {
@@ -366,7 +380,15 @@ impl Scheduler {
             return;
         }
         let computing = cpu.saturating_sub(before) * 2 > now.saturating_sub(at);
-        if stuck < if computing { COMPUTING_NS } else { CALL_NS } {
+        let spawned = processor.counters.spawned.load(Relaxed);
+        let spawns = seen.spawned.swap(spawned, Relaxed) != spawned;
+        let patience = match (computing, others_advance, spawns) {
+            (false, _, _) => CALL_NS,
+            (true, false, false) => COMPUTING_NS,
+            (true, true, true) => return,
+            (true, _, _) => ALONE_NS,
+        };
+        if stuck < patience {
             return;
         }
         self.take_over(worker, processor, computing);

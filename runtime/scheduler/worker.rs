@@ -61,6 +61,8 @@ const NATIVE_STACK_BYTES: usize = 8 << 20;
 /// How long a slice a worker asks the kernel for: a short one is served sooner.
 const SLICE_NS: u64 = 100_000;
 
+/// How far apart a worker wakes for alarms, if they are many.
+const SPACING_NS: u64 = 100_000;
 /// For how long a worker sleeps that the poller refuses to wait for.
 const REFUSED: Duration = Duration::from_millis(1);
 
@@ -93,6 +95,8 @@ pub(crate) struct Worker {
     turn: AtomicU32,
     /// In a blocking call that was announced, how deep.
     blocking: Cell<u32>,
+    /// When it woke for alarms last.
+    fired_at: Cell<u64>,
     /// The processor that it has, or had when it was taken.
     processor: AtomicPtr<Processor>,
     /// What a green thread wants to be called on this thread's own stack.
@@ -123,6 +127,8 @@ pub(super) struct Seen {
     pub(super) cpu: AtomicU64,
     /// When that was.
     pub(super) at: AtomicU64,
+    /// How many green threads its processor had spawned.
+    pub(super) spawned: AtomicU64,
 }
 
 // SAFETY: the cells are its own thread's; the rest is shared by design.
@@ -283,6 +289,7 @@ impl Worker {
             grip: Grip::new(scheduler.membarrier),
             turn: AtomicU32::new(0),
             blocking: Cell::new(0),
+            fired_at: Cell::new(0),
             processor: AtomicPtr::new(ptr::null_mut()),
             job: Cell::new(None),
             parker: Parker::new(),
@@ -510,6 +517,7 @@ impl Worker {
                 .map(|it| processor.fire(it, now))
                 .sum();
             if fired > 0 {
+                self.fired_at.set(now);
                 return processor.next(|| false);
             }
         }
@@ -574,7 +582,7 @@ impl Worker {
         });
         let mut by_poller = false;
         if stays {
-            let first = scheduler.first_alarm();
+            let first = self.space_out(scheduler.first_alarm());
             self.sleeps_until.store(first, Relaxed);
             super::monitor::worker_sleeps(hold.is_some());
             if let Some(hold) = hold.take() {
@@ -598,6 +606,15 @@ impl Worker {
             self.stop_searching(found);
         }
         self.polls.store(false, Release);
+    }
+
+    /// When to wake for an alarm that is due at `first`: many alarms at short intervals are served together,
+    /// as each wake-up costs more than a green thread's turn. One that comes alone is served in time.
+    fn space_out(&self, first: u64) -> u64 {
+        if first == u64::MAX {
+            return first;
+        }
+        first.max(self.fired_at.get() + SPACING_NS)
     }
 
     /// Looks for work as one that was woken to do so; what is found waits in the processor.
