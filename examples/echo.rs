@@ -1,7 +1,7 @@
 //! A TCP server that sends back what it receives, one green thread per connection.
 //!
-//! Shows that a server in the oldest style, a loop around `accept` and a green thread with a
-//! for each client, is all that it takes.
+//! Shows that a server in the oldest style, a loop around `accept` and a thread with a blocking loop
+//! for each client, is all that it takes: green threads are cheap enough.
 //!
 //! Run it with a port, or with 0 for any that is free:
 //!
