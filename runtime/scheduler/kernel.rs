@@ -1,4 +1,6 @@
-//! What the scheduler asks of the kernel for its threads: clocks, slices, classes. Refusals change speed only.
+//! What the scheduler asks of the kernel for its threads: clocks, slices, classes.
+//!
+//! A refusal changes speed only.
 
 #![expect(unsafe_code, reason = "system calls that std does not have")]
 
