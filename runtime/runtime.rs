@@ -1,4 +1,4 @@
-//! Runtimes: N kernel threads that run any number of green threads; one global, and as many as one builds.
+//! Runtimes: N kernel threads that run any number of green threads; one of them is global.
 
 use crate::{
     coroutine::stack,

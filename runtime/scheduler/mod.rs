@@ -115,7 +115,7 @@ struct Outside {
 }
 
 /// Where the numbers of green threads come from.
-static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// How many numbers a processor takes at once.
 const IDS: u64 = 64;
 
@@ -449,31 +449,30 @@ impl Home for Scheduler {
     fn start(&self, task: NonNull<Waiter>) {
         // SAFETY: a fresh green thread's waiter.
         let task = unsafe { Task::of(task) };
-        match self.worker() {
-            Some(worker) => worker.with_processor(|it| match it {
-                Some(processor) => {
+        if let Some(worker) = self.worker() {
+            worker.with_processor(|it| {
+                if let Some(processor) = it {
                     count(&processor.counters.spawned);
                     processor.run_next(task);
-                }
-                None => {
+                } else {
                     self.outside.spawned.fetch_add(1, Relaxed);
                     self.inject(task);
                 }
-            }),
-            None => {
-                self.outside.spawned.fetch_add(1, Relaxed);
-                self.inject_from_outside(task);
-            }
+            });
+        } else {
+            self.outside.spawned.fetch_add(1, Relaxed);
+            self.inject_from_outside(task);
         }
     }
 
     fn allocate(&self, class: &'static StackClass) -> io::Result<Fresh> {
-        self.with_processor(|processor| match processor {
-            Some(processor) => Ok(Fresh {
-                block: processor.allocate(class)?,
-                id: processor.next_id(|| more_ids(IDS)),
-            }),
-            None => {
+        self.with_processor(|processor| {
+            if let Some(processor) = processor {
+                Ok(Fresh {
+                    block: processor.allocate(class)?,
+                    id: processor.next_id(|| more_ids(IDS)),
+                })
+            } else {
                 class.reserve(1)?;
                 let block = slab::allocate_global().inspect_err(|_| class.release(1))?;
                 Ok(Fresh {
@@ -553,7 +552,7 @@ impl Scheduler {
     }
 
     /// Looks what is ready, without waiting, if anybody waits for a descriptor and nobody else looks.
-    fn poll_now(&self) -> bool {
+    fn poll_now() -> bool {
         let Some(poller) = POLLER.made() else {
             return false;
         };

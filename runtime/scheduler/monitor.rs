@@ -176,6 +176,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// What a look at the runtimes came to.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent findings of one look"
+)]
 #[derive(Debug, Default, Clone, Copy)]
 struct Look {
     /// Green threads run.
@@ -216,7 +220,7 @@ impl Monitor {
                 period = (period * 2).min(LONGEST);
                 idle_looks += 1;
             }
-            if !look.runtimes && self.poll_for_threads() {
+            if !look.runtimes && Self::poll_for_threads() {
                 idle_looks = 0;
                 continue;
             }
@@ -248,7 +252,7 @@ impl Monitor {
     }
 
     /// Turns the poller when there is no runtime to do so. `false` if nobody waits for it.
-    fn poll_for_threads(&self) -> bool {
+    fn poll_for_threads() -> bool {
         let Some(poller) = POLLER.made().filter(|it| it.waiters() > 0) else {
             return false;
         };

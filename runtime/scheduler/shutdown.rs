@@ -21,7 +21,8 @@ use crate::{
     },
     task::Task,
     wait::{
-        self, NO_SLOT, TimedOut, line::Line, reason::Reason, source::POLLER, ticket::Waiter, wait_in_line,
+        self, NO_SLOT, TimedOut, line::Line, reason::Reason, source::POLLER, ticket::Waiter,
+        wait_in_line,
     },
 };
 use std::{

@@ -1,4 +1,4 @@
-//! The lock of a [`Mutex`](super::Mutex) without a value: one word when nobody waits, a line when somebody does.
+//! The lock of a [`Mutex`](super::Mutex) without a value: a word, and a line when somebody waits.
 //!
 //! To lock is one compare-exchange, to unlock one subtraction. Four bits:
 //!

@@ -1,4 +1,4 @@
-//! The lock of an [`RwLock`](super::RwLock) without a value: one word when nobody waits, two lines when somebody does.
+//! The lock of an [`RwLock`](super::RwLock): a word, and two lines when somebody waits.
 //!
 //! | part of the word | meaning                                            |
 //! |------------------|----------------------------------------------------|

@@ -118,9 +118,9 @@ impl Builder {
     ///
     /// As [`spawn`](Self::spawn).
     #[track_caller]
-    pub fn spawn_scoped<'scope, 'env, F, T>(
+    pub fn spawn_scoped<'scope, F, T>(
         self,
-        scope: &'scope Scope<'scope, 'env>,
+        scope: &'scope Scope<'scope, '_>,
         f: F,
     ) -> io::Result<ScopedJoinHandle<'scope, T>>
     where
