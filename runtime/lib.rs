@@ -7,6 +7,7 @@
 )]
 
 mod base;
+pub mod channel;
 mod coroutine;
 mod driver;
 pub mod net;
@@ -16,7 +17,6 @@ pub mod sync;
 mod task;
 pub mod thread;
 pub mod time;
-pub mod channel;
 mod wait;
 
 pub use runtime::{Runtime, RuntimeBuilder, blocking, run};

@@ -5,11 +5,13 @@ mod clock;
 mod core;
 mod draw;
 mod error;
+pub mod pipeline;
 mod receiver;
 mod select;
 mod select_macro;
 mod sender;
 mod state;
+mod timer;
 
 pub use self::{
     error::{
@@ -19,6 +21,7 @@ pub use self::{
     receiver::{IntoIter, Iter, Receiver, TryIter},
     select::{Select, SelectedOperation},
     sender::Sender,
+    timer::{Ticker, Timer},
 };
 pub use crate::{select, select_biased};
 

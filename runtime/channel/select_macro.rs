@@ -417,12 +417,10 @@ macro_rules! __sward_select {
     (@run $b:tt
         ($([$handle:ident ($($message:tt)*) ($($n:tt)*) ($result:pat) ($body:expr)])*)
         $clones:tt ($patience:expr) ($default:expr)
-    ) => {
-        match $crate::channel::__private::run(&[$($handle.arm()),*], $b, $patience) {
-            ::core::option::Option::None => {
-                $crate::__sward_select!(@drop $clones);
-                $default
-            }
+    ) => {{
+        let chosen = $crate::channel::__private::run(&[$($handle.arm()),*], $b, $patience);
+        // In each arm it is moved, so that nothing with a destructor borrows the handles in a body.
+        match chosen {
             ::core::option::Option::Some(operation) => {
                 let index = operation.index();
                 $(
@@ -436,8 +434,13 @@ macro_rules! __sward_select {
                     $crate::channel::__private::impossible()
                 }
             }
+            none => {
+                ::core::mem::drop(none);
+                $crate::__sward_select!(@drop $clones);
+                $default
+            }
         }
-    };
+    }};
     (@drop ($($clone:ident)*)) => {
         $(::core::mem::drop($clone);)*
     };
