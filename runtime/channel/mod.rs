@@ -33,9 +33,10 @@ use std::time::{Duration, Instant};
 #[doc(hidden)]
 pub mod __private {
     pub use super::{
-        choose::{Arm, Operation},
+        choose::Arm,
         select_macro::{
-            Patience, ReceiveArm, ReceiveArmIf, SendArm, SendArmIf, impossible, nothing, run,
+            Chosen, Patience, ReceiveArm, ReceiveArmIf, SendArm, SendArmIf, impossible, nothing,
+            run,
         },
     };
 }

@@ -81,7 +81,10 @@ fn those_who_wait_are_served_in_order() {
                 })
                 .collect();
             for _ in 0..20 {
-                order.lock().expect("no panic").push(rx.recv().expect("a message"));
+                order
+                    .lock()
+                    .expect("no panic")
+                    .push(rx.recv().expect("a message"));
             }
             for sender in senders {
                 assert_eq!(sender.join().expect("a sender"), Ok(()));
@@ -342,7 +345,10 @@ fn handles_are_compared_and_printed() {
     assert!(rx.same_channel(&rx.clone()));
     assert_eq!(format!("{tx:?} {rx:?}"), "Sender { .. } Receiver { .. }");
     assert_eq!(format!("{:?}", rx.iter()), "Iter { .. }");
-    assert_eq!(SendError(1).to_string(), "sending on a disconnected channel");
+    assert_eq!(
+        SendError(1).to_string(),
+        "sending on a disconnected channel"
+    );
     assert_eq!(
         RecvError.to_string(),
         "receiving on an empty and disconnected channel"
