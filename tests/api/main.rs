@@ -3,6 +3,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod channel_basic;
+mod channel_pipeline;
+mod channel_select;
+mod channel_timer;
 mod net_tcp;
 mod net_udp;
 mod net_unix;
