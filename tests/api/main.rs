@@ -4,6 +4,7 @@
 mod support;
 
 mod channel_basic;
+mod channel_drop;
 mod channel_pipeline;
 mod channel_select;
 mod channel_timer;
