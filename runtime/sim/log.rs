@@ -73,7 +73,7 @@ impl fmt::Display for Event {
         let (seconds, nanos) = (self.at / 1_000_000_000, self.at % 1_000_000_000);
         write!(f, "{seconds}.{nanos:09} {} ", self.whom)?;
         match self.what {
-            What::Spawned(0, place) => write!(f, "spawned at {place}"),
+            What::Spawned(0, _) => f.write_str("begins"),
             What::Spawned(by, place) => write!(f, "spawned by {by} at {place}"),
             What::Runs => f.write_str("runs"),
             What::Waits(reason) => write!(f, "waits: {reason}"),

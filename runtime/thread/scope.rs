@@ -13,7 +13,7 @@ use crate::{
     base::lock::Lock,
     task::TaskRef,
     wait::{
-        Shutdown, Waiting,
+        self, Shutdown, Waiting,
         line::{Line, Node},
         reason::Reason,
         ticket::Verdict,
@@ -184,11 +184,13 @@ impl<'scope> Scope<'scope, '_> {
             // left the family, when its closure and its result are gone or in the handle's hands.
             unsafe { spawn::start(home, wish, child) }
         })??;
-        Ok(ScopedJoinHandle {
+        let handle = ScopedJoinHandle {
             thread: Thread::green(task),
             packet,
             scope: PhantomData,
-        })
+        };
+        wait::point();
+        Ok(handle)
     }
 }
 

@@ -31,6 +31,7 @@ use crate::base::{
     lock::{Guard, Lock},
     parker::Parker,
 };
+pub(crate) use home::point;
 use home::{Context, Home, Suspend};
 use line::{Line, Node};
 use reason::Reason;
