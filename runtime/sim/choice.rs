@@ -21,7 +21,10 @@ const CHANGED: u64 = 1 << 62;
 pub(super) enum Strategy {
     Lot,
     /// With `depth - 1` changes in the first `steps` steps.
-    Priorities { depth: usize, steps: u64 },
+    Priorities {
+        depth: usize,
+        steps: u64,
+    },
 }
 
 /// The choices of one run, all of which follow from its seed.
@@ -90,7 +93,10 @@ impl Choice {
     pub(super) fn step(&mut self, priority: &mut u64) -> bool {
         self.steps += 1;
         if let Some(priorities) = &mut self.priorities
-            && priorities.changes.last().is_some_and(|it| *it <= self.steps)
+            && priorities
+                .changes
+                .last()
+                .is_some_and(|it| *it <= self.steps)
         {
             priorities.changes.pop();
             *priority = CHANGED | (self.rng.next() >> 2);
@@ -171,6 +177,9 @@ mod tests {
         for _ in 0..10_000 {
             seen[choice.next(3, 2, [0; 3].into_iter())] += 1;
         }
-        assert!(seen.iter().all(|it| (1_800..2_200).contains(it)), "{seen:?}");
+        assert!(
+            seen.iter().all(|it| (1_800..2_200).contains(it)),
+            "{seen:?}"
+        );
     }
 }

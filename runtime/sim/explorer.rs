@@ -18,13 +18,7 @@ use crate::{
         home::{self, Context, Points},
     },
 };
-use std::{
-    any::Any,
-    fmt, io,
-    ops::Range,
-    panic::Location,
-    time::Duration,
-};
+use std::{any::Any, fmt, io, ops::Range, panic::Location, time::Duration};
 
 /// How many events a failing seed shows.
 const TAIL: usize = 50;
@@ -287,7 +281,10 @@ impl fmt::Display for Report {
             None => writeln!(f, "seed {seed} does not fail")?,
         }
         match self.depth {
-            Some(depth) => writeln!(f, "to replay: sim::Explorer::new().pct({depth}).replay({seed}, ..)")?,
+            Some(depth) => writeln!(
+                f,
+                "to replay: sim::Explorer::new().pct({depth}).replay({seed}, ..)"
+            )?,
             None => writeln!(f, "to replay: sim::replay({seed}, ..)")?,
         }
         let elapsed = self.elapsed.as_nanos();
@@ -338,7 +335,8 @@ impl Bench {
                 steps: report.steps,
             }),
             Some(failure) => {
-                failure.push_str(" (in the run that counts the steps, which comes before any seed)");
+                failure
+                    .push_str(" (in the run that counts the steps, which comes before any seed)");
                 Err(Box::new(report))
             }
         }

@@ -55,9 +55,9 @@ use crate::{
     },
     driver::clock::span_ns,
     scheduler::worker,
-    task::{Options, Stage, Task, TaskRef},
+    task::{Options, Task, TaskRef, record::Stage},
     wait::{
-        home::{self, Alarm, Context, Fresh, Home, Suspend},
+        home::{self, Alarm, Context, Fresh, Home, Pin, Suspend},
         reason::Reason,
         ticket::{Call, Verdict, Waiter, Wake},
         unwind,
@@ -596,6 +596,22 @@ impl Home for Simulation {
         let member = Member { task, priority };
         self.members.borrow_mut().insert(record.id(), member);
         self.make_ready(task);
+    }
+
+    /// All share the one kernel thread, which none ever leaves.
+    fn pin(&self, _name: Option<&str>) -> io::Result<Pin> {
+        Ok(Pin {
+            home: self.as_home(),
+            fresh: self.allocate(self.plan.class)?,
+        })
+    }
+
+    fn home_of_spawned(&self) -> NonNull<dyn Home> {
+        self.as_home()
+    }
+
+    fn is_of(&self, runtime: *const ()) -> bool {
+        ptr::addr_eq(self, runtime)
     }
 
     fn allocate(&self, class: &'static StackClass) -> io::Result<Fresh> {

@@ -23,7 +23,8 @@ fn is_found(why: &str, test: impl Fn()) {
     assert_eq!(by_lot.lines().next(), again.lines().next());
 
     let explorer = Explorer::new().pct(3);
-    let by_priorities = complaint(|| explorer.clone().run(&test)).expect("a bug, found by priorities");
+    let by_priorities =
+        complaint(|| explorer.clone().run(&test)).expect("a bug, found by priorities");
     assert!(by_priorities.contains(why), "{by_priorities}");
     if !by_priorities.contains("in the run that counts") {
         let again = complaint(|| explorer.replay(seed_in(&by_priorities), &test));
@@ -117,7 +118,10 @@ fn a_deadlock_far_inside_a_long_run() {
         other.join().expect("no panic");
     };
     let found = complaint(|| Explorer::new().pct(2).run(test)).expect("a bug");
-    assert!(found.contains("deadlock") && found.contains("mutex lock"), "{found}");
+    assert!(
+        found.contains("deadlock") && found.contains("mutex lock"),
+        "{found}"
+    );
 }
 
 #[test]

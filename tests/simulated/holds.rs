@@ -80,7 +80,11 @@ fn sleeps_are_exact_and_take_no_time() {
     });
     let report = sim::run(0, || (0..100_000).for_each(|_| time::sleep(HOUR)));
     assert_eq!(report.elapsed(), 100_000 * HOUR);
-    assert!(real.elapsed() < Duration::from_secs(20), "{:?}", real.elapsed());
+    assert!(
+        real.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        real.elapsed()
+    );
 }
 
 #[test]

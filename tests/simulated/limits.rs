@@ -42,7 +42,10 @@ fn a_deadlock_names_all_who_wait() {
         drop((held, locker));
     });
     let text = report.to_string();
-    assert!(text.contains("all green threads are asleep - deadlock!"), "{text}");
+    assert!(
+        text.contains("all green threads are asleep - deadlock!"),
+        "{text}"
+    );
     for line in [
         "  1 waits: join, spawned at tests/simulated/limits.rs",
         "  2 'reader' waits: channel receive, spawned at tests/simulated/limits.rs",
@@ -65,9 +68,15 @@ fn a_panic_comes_with_its_seed_and_what_happened() {
     });
     let said = said.expect("it panicked");
     assert!(said.starts_with("seed 40 fails: of course\n"), "{said}");
-    assert!(said.contains("at 1.500000000 s") && said.contains("waits: sleep"), "{said}");
+    assert!(
+        said.contains("at 1.500000000 s") && said.contains("waits: sleep"),
+        "{said}"
+    );
     let said = complaint(|| Explorer::new().pct(2).replay(7, || panic!("again")));
-    assert!(said.expect("it panicked").contains("in the run that counts"));
+    assert!(
+        said.expect("it panicked")
+            .contains("in the run that counts")
+    );
 }
 
 #[test]
@@ -161,7 +170,10 @@ fn a_wake_up_from_outside_is_a_failure() {
         drop(ticker);
     });
     let failure = report.failure().expect("it was woken");
-    assert!(failure.contains("woken by another kernel thread"), "{failure}");
+    assert!(
+        failure.contains("woken by another kernel thread"),
+        "{failure}"
+    );
 }
 
 #[test]

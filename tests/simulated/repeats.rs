@@ -53,7 +53,10 @@ fn the_same_seed_makes_the_same_log() {
     for explorer in explorers {
         let mut logs = HashSet::new();
         for seed in 0..50 {
-            let (one, two) = (explorer.report(seed, mixture), explorer.report(seed, mixture));
+            let (one, two) = (
+                explorer.report(seed, mixture),
+                explorer.report(seed, mixture),
+            );
             assert_eq!(one.failure(), None);
             assert_eq!(one.log(), two.log());
             assert_eq!((one.steps(), one.elapsed()), (two.steps(), two.elapsed()));
