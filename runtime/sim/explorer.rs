@@ -375,9 +375,12 @@ impl Bench {
             let main = unsafe { simulation.start_main(test, self.caller) }?;
             let pause = simulation.drive(&context);
             let (steps, elapsed) = (simulation.steps(), simulation.elapsed());
-            let (left, dump) = (simulation.live(), simulation.dump());
-            let mut failure = match pause {
-                Pause::MainEnded | Pause::Empty => None,
+            let left = simulation.live();
+            let failure = match pause {
+                // SAFETY: main's only handle, and it returns `()`.
+                Pause::MainEnded | Pause::Empty => unsafe { main.take_result::<()>() }
+                    .err()
+                    .map(|it| text_of(&*it)),
                 Pause::Stuck => Some("all green threads are asleep - deadlock!".to_owned()),
                 Pause::TooLong => Some(format!("no end after {steps} steps")),
                 Pause::Disturbed(id) => Some(format!(
@@ -385,17 +388,13 @@ impl Bench {
                     simulation.describe(id)
                 )),
             };
+            let dump = match failure {
+                Some(_) => simulation.dump(),
+                None => String::new(),
+            };
             let closed = simulation.close(&context);
-            if main.is_done() {
-                // SAFETY: main's only handle, and it returns `()`.
-                let result = unsafe { main.take_result::<()>() };
-                if let Err(payload) = result
-                    && failure.is_none()
-                {
-                    failure = Some(text_of(&*payload));
-                }
-            } else {
-                // SAFETY: main's only handle.
+            if !matches!(pause, Pause::MainEnded | Pause::Empty) {
+                // SAFETY: main's only handle; its result was not taken.
                 unsafe { main.detach() };
             }
             drop(main);

@@ -65,7 +65,7 @@ use crate::{
 };
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write,
     io,
     mem::transmute,
@@ -298,8 +298,9 @@ impl Simulation {
                 let waiter = clock.fire(index - ready.len());
                 drop((ready, clock, choice));
                 // SAFETY: an alarm is set only as long as its waiter waits.
-                let id = unsafe { Task::of(waiter).as_ref() }.id();
-                self.note(id, What::Alarm);
+                let task = unsafe { Task::of(waiter) };
+                // SAFETY: as above.
+                self.note(unsafe { task.as_ref() }.id(), What::Alarm);
                 // SAFETY: as above.
                 drop(unsafe { Waiter::call(waiter, Verdict::TimedOut) });
             }
@@ -405,7 +406,9 @@ impl Simulation {
         self.inbox.any.store(false, Release);
         let woken = std::mem::take(&mut *tasks);
         drop(tasks);
-        woken.iter().for_each(|it| self.make_ready(*it));
+        for task in &woken {
+            self.make_ready(*task);
+        }
         // SAFETY: a task that was woken is alive.
         woken.first().map(|it| unsafe { it.as_ref() }.id())
     }
@@ -469,22 +472,21 @@ impl Simulation {
 
     /// Each green thread, in a line.
     pub(super) fn dump(&self) -> String {
+        let can_run: BTreeSet<_> = self.ready.borrow().iter().map(|it| it.id).collect();
         let mut text = String::new();
         for (id, member) in &*self.members.borrow() {
             // SAFETY: a member is alive by the runtime's share.
             let task = unsafe { member.task.as_ref() };
-            let can_run = self.ready.borrow().iter().any(|it| it.id == *id);
+            let name = task.name().map(|it| format!(" '{it}'"));
+            let name = name.unwrap_or_default();
+            let state = match (task.stage(), task.reason()) {
+                (Stage::Fresh, _) => "has not run".to_owned(),
+                _ if can_run.contains(id) => "can run".to_owned(),
+                (_, reason) => format!("waits: {reason}"),
+            };
+            let place = task.spawned_at();
             // Writing to a string cannot fail.
-            drop(write!(text, "  {id}"));
-            if let Some(name) = task.name() {
-                drop(write!(text, " '{name}'"));
-            }
-            drop(match (task.stage(), task.reason()) {
-                (Stage::Fresh, _) => write!(text, " has not run"),
-                _ if can_run => write!(text, " can run"),
-                (_, reason) => write!(text, " waits: {reason}"),
-            });
-            drop(writeln!(text, ", spawned at {}", task.spawned_at()));
+            _ = writeln!(text, "  {id}{name} {state}, spawned at {place}");
         }
         text
     }

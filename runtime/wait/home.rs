@@ -22,11 +22,7 @@ use super::{
 use crate::{
     base::{
         parker::Parker,
-        primitives::{
-            AtomicPtr,
-            Ordering::Relaxed,
-            global::{AtomicUsize, Ordering as GlobalOrdering},
-        },
+        primitives::{AtomicPtr, Ordering::Relaxed, global::AtomicUsize},
     },
     coroutine::stack::StackClass,
 };
@@ -275,14 +271,14 @@ pub(crate) struct Points(());
 
 impl Points {
     pub(crate) fn watch() -> Self {
-        SIMULATIONS.fetch_add(1, GlobalOrdering::Relaxed);
+        SIMULATIONS.fetch_add(1, Relaxed);
         Self(())
     }
 }
 
 impl Drop for Points {
     fn drop(&mut self) {
-        SIMULATIONS.fetch_sub(1, GlobalOrdering::Relaxed);
+        SIMULATIONS.fetch_sub(1, Relaxed);
     }
 }
 
@@ -293,7 +289,7 @@ impl Drop for Points {
 #[inline]
 pub(crate) fn point() {
     // Relaxed: a simulation's own kernel thread has counted it.
-    if SIMULATIONS.load(GlobalOrdering::Relaxed) != 0 {
+    if SIMULATIONS.load(Relaxed) != 0 {
         reach_point();
     }
 }
@@ -310,7 +306,7 @@ fn reach_point() {
 #[inline]
 pub(crate) fn draw(bound: usize) -> Option<usize> {
     // Relaxed: as above.
-    if SIMULATIONS.load(GlobalOrdering::Relaxed) == 0 {
+    if SIMULATIONS.load(Relaxed) == 0 {
         return None;
     }
     // SAFETY: the home of an entered context is valid.

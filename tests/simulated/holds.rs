@@ -94,7 +94,7 @@ fn what_is_due_at_the_same_time_comes_in_any_order() {
         let (tx, rx) = bounded(1);
         let sender = spawn(move || {
             time::sleep(HOUR);
-            drop(tx.send(()));
+            _ = tx.send(());
         });
         let got = rx.recv_timeout(HOUR);
         assert!(matches!(got, Ok(()) | Err(RecvTimeoutError::Timeout)));

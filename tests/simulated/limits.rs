@@ -119,7 +119,7 @@ fn who_is_left_is_called_off_and_unwinds() {
                         },
                         _ => sward::scope(|scope| {
                             scope.spawn(|| drop(rx.recv()));
-                            drop(tx.send(()));
+                            _ = tx.send(());
                             thread::park();
                         }),
                     }

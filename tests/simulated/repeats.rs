@@ -20,7 +20,7 @@ fn mixture() {
             spawn(move || {
                 for round in 0..3 {
                     *sum.lock().expect("no panic") += number;
-                    drop(tx.send(round));
+                    _ = tx.send(round);
                     time::sleep(Duration::from_millis(number));
                 }
             })
