@@ -13,6 +13,7 @@ mod driver;
 pub mod net;
 mod runtime;
 mod scheduler;
+pub mod sim;
 pub mod sync;
 mod task;
 pub mod thread;
