@@ -48,7 +48,8 @@ use crate::{
     },
 };
 use std::{
-    cell::UnsafeCell, collections::VecDeque, fmt, mem, mem::ManuallyDrop, process::abort, ptr::NonNull, time::Instant,
+    cell::UnsafeCell, collections::VecDeque, fmt, mem, mem::ManuallyDrop, process::abort,
+    ptr::NonNull, time::Instant,
 };
 
 /// How long an operation may wait.

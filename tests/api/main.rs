@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod context;
 mod net_tcp;
 mod net_udp;
 mod net_unix;
