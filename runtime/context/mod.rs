@@ -135,7 +135,7 @@ impl Context {
     ///
     /// let deadline = time::now() + Duration::from_millis(2);
     /// let context = Context::background().with_deadline(deadline);
-    /// assert_eq!((context.err(), context.deadline()), (None, Some(deadline)));
+    /// assert_eq!(context.deadline(), Some(deadline));
     /// assert!(context.done().recv().is_err());
     /// assert_eq!(context.err(), Some(ContextError::DeadlineExceeded));
     /// assert!(time::now() >= deadline);
@@ -245,7 +245,7 @@ impl Context {
     ///
     /// let context = Context::background();
     /// let (tx, rx) = channel::bounded(1);
-    /// let said = context.after_func(move || drop(tx.send("good-bye")));
+    /// let said = context.after_func(move || _ = tx.send("good-bye"));
     /// let unsaid = context.after_func(|| unreachable!("it was stopped"));
     /// assert!(unsaid.stop());
     /// context.cancel("the end");

@@ -304,3 +304,106 @@ impl Drop for Node {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{End, Node};
+    use crate::context::keeper::{self, Place};
+    use std::{
+        sync::{Arc, Weak},
+        thread,
+        time::{Duration, Instant},
+    };
+
+    fn far() -> Option<Instant> {
+        Instant::now().checked_add(Duration::from_hours(1))
+    }
+
+    #[test]
+    fn children_that_go_are_forgotten() {
+        let root = Node::root();
+        let stays = root.child(None, None);
+        for _ in 0..100_000 {
+            drop(root.child(None, None));
+        }
+        let leaves = root.child(None, None);
+        assert_eq!(root.state.lock().children.len(), 2);
+        drop(leaves);
+        assert_eq!(root.state.lock().children.len(), 1);
+        stays.end(&End::deadline_exceeded());
+        drop(stays);
+        assert_eq!(Arc::weak_count(&root), 0);
+        assert_eq!(root.state.lock().children.len(), 0);
+    }
+
+    #[test]
+    fn an_ended_parent_has_no_children_left() {
+        let root = Node::root();
+        let chain = root.child(None, None).child(None, None);
+        root.end(&End::deadline_exceeded());
+        let middle = chain.parent.as_ref().expect("its parent");
+        for ended in [&root, middle, &chain] {
+            assert!(ended.state.lock().children.is_empty());
+        }
+        assert!(root.child(far(), None).number.get().is_none());
+    }
+
+    /// On one thread of its own, so that nobody else sets deadlines there meanwhile.
+    #[test]
+    fn deadlines_that_are_called_off_are_not_kept() {
+        let runtime = crate::Runtime::builder().workers(1).build();
+        runtime.expect("a runtime").run(|| {
+            let (root, place) = (Node::root(), Place::here());
+            let mut kept = Vec::new();
+            for number in 0..100_000 {
+                let timed = root.child(far(), None);
+                if number % 2 == 0 {
+                    timed.end(&End::deadline_exceeded());
+                } else if number % 1_001 == 0 {
+                    kept.push(timed);
+                }
+            }
+            assert_eq!(keeper::count(place), kept.len());
+            // A child's, if its parent's is sooner, is not set at all.
+            let child = kept[0].child(far(), None);
+            assert_eq!(keeper::count(place), kept.len());
+            let weak = Arc::downgrade(&child);
+            drop(child);
+            assert!(Weak::upgrade(&weak).is_none());
+            root.end(&End::deadline_exceeded());
+            assert_eq!(keeper::count(place), 0);
+        });
+    }
+
+    /// The keeper goes when it wakes up and has nothing to keep, and the next one is as good.
+    #[test]
+    fn a_keeper_that_has_gone_is_followed_by_another() {
+        let runtime = crate::Runtime::builder().workers(1).build();
+        runtime.expect("a runtime").run(|| {
+            for _ in 0..200 {
+                let root = Node::root();
+                let soon = Instant::now().checked_add(Duration::from_micros(50));
+                let (one, two) = (root.child(soon, None), root.child(soon, None));
+                assert!(one.done().recv().is_err() && two.done().recv().is_err());
+                crate::yield_now();
+            }
+        });
+    }
+
+    #[test]
+    fn kernel_threads_share_a_keeper() {
+        let timeout = Duration::from_millis(2);
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                thread::spawn(move || {
+                    let start = Instant::now();
+                    let timed = Node::root().child(start.checked_add(timeout), None);
+                    assert!(timed.done().recv().is_err() && start.elapsed() >= timeout);
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().expect("its deadline came");
+        }
+    }
+}

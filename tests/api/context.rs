@@ -388,7 +388,7 @@ fn a_deadline_outlives_the_runtime_that_set_it() {
         let (context, ran) = runtime.run(|| {
             let context = Context::background().with_timeout(Duration::from_millis(30));
             let (tx, rx) = channel::bounded(1);
-            drop(context.after_func(move || drop(tx.send(()))));
+            drop(context.after_func(move || _ = tx.send(())));
             (context, rx)
         });
         drop(runtime);
@@ -410,13 +410,13 @@ fn what_is_to_run_runs_once_in_a_thread_of_its_own() {
                 // It may use the context: nothing is locked.
                 context.cancel("again");
                 let id = sward::thread::current().id();
-                drop(tx.send((number, id, is_done(&context))));
+                _ = tx.send((number, id, is_done(&context)));
             }));
         }
         assert!(rx.is_empty());
         context.cancel("now");
         drop(child.after_func(move || {
-            drop(tx.send((100, sward::thread::current().id(), true)));
+            _ = tx.send((100, sward::thread::current().id(), true));
         }));
         let mut ran: Vec<_> = rx.iter().collect();
         let mut ids: Vec<_> = ran.iter().map(|it| it.1).collect();

@@ -3,11 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod context;
 mod channel_basic;
 mod channel_pipeline;
 mod channel_select;
 mod channel_timer;
+mod context;
 mod net_tcp;
 mod net_udp;
 mod net_unix;
