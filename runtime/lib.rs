@@ -8,6 +8,7 @@
 
 mod base;
 pub mod channel;
+pub mod context;
 mod coroutine;
 mod driver;
 pub mod net;

@@ -8,6 +8,7 @@ mod channel_drop;
 mod channel_pipeline;
 mod channel_select;
 mod channel_timer;
+mod context;
 mod net_tcp;
 mod net_udp;
 mod net_unix;
