@@ -3,7 +3,7 @@
 use crate::{
     coroutine::stack,
     scheduler::{Config, MAX_BLOCKING, Scheduler},
-    thread::{JoinHandle, spawn_on},
+    thread::{JoinHandle, Wish, spawn_on},
     wait::{self, home::Home},
 };
 use std::{
@@ -176,7 +176,8 @@ impl Runtime {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        match self.with_home(|home| spawn_on(home, crate::thread::Wish::default(), f)) {
+        let wish = Wish::here();
+        match self.with_home(|home| spawn_on(home, wish, f)) {
             Ok(handle) => handle,
             Err(error) => panic!("failed to spawn a green thread: {error}"),
         }

@@ -20,7 +20,8 @@ use std::io;
 #[derive(Debug, Default)]
 #[must_use = "a green thread starts when it is spawned"]
 pub struct Builder {
-    wish: spawn::Wish,
+    name: Option<Box<str>>,
+    stack_bytes: Option<usize>,
 }
 
 impl Builder {
@@ -39,7 +40,7 @@ impl Builder {
             !name.contains('\0'),
             "a thread's name may not contain zero bytes"
         );
-        self.wish.name = Some(name.into());
+        self.name = Some(name.into());
         self
     }
 
@@ -47,8 +48,17 @@ impl Builder {
     ///
     /// Memory is used as the stack is, page by page.
     pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.wish.stack_bytes = Some(bytes);
+        self.stack_bytes = Some(bytes);
         self
+    }
+
+    #[track_caller]
+    fn wish(self) -> spawn::Wish {
+        spawn::Wish {
+            name: self.name,
+            stack_bytes: self.stack_bytes,
+            ..spawn::Wish::here()
+        }
     }
 
     /// Starts it; see [`spawn`](super::spawn()).
@@ -64,7 +74,8 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        spawn::here(|home| spawn::spawn_on(home, self.wish, f))?
+        let wish = self.wish();
+        spawn::here(|home| spawn::spawn_on(home, wish, f))?
     }
 
     /// Starts it in `scope`; see [`Scope::spawn`].
@@ -82,6 +93,6 @@ impl Builder {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        scope.spawn_with(self.wish, f)
+        scope.spawn_with(self.wish(), f)
     }
 }

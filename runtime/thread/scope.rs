@@ -152,13 +152,12 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        match self.spawn_with(Wish::default(), f) {
+        match self.spawn_with(Wish::here(), f) {
             Ok(handle) => handle,
             Err(error) => panic!("failed to spawn a green thread: {error}"),
         }
     }
 
-    #[track_caller]
     pub(super) fn spawn_with<F, T>(
         &'scope self,
         wish: Wish,

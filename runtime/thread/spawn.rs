@@ -15,10 +15,24 @@ use crate::{
 use std::{io, panic::Location, ptr::NonNull};
 
 /// What one asks for, for a new green thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Wish {
     pub(crate) name: Option<Box<str>>,
     pub(crate) stack_bytes: Option<usize>,
+    /// Who asks: found out by the public function, as a closure has no caller to track.
+    pub(crate) spawned_at: &'static Location<'static>,
+}
+
+impl Wish {
+    /// Nothing special, for whoever calls this.
+    #[track_caller]
+    pub(crate) fn here() -> Self {
+        Self {
+            name: None,
+            stack_bytes: None,
+            spawned_at: Location::caller(),
+        }
+    }
 }
 
 /// Starts a green thread that calls `f`, and returns a handle to wait for it.
@@ -47,7 +61,8 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    match here(|home| spawn_on(home, Wish::default(), f)).and_then(|it| it) {
+    let wish = Wish::here();
+    match here(|home| spawn_on(home, wish, f)).and_then(|it| it) {
         Ok(handle) => handle,
         Err(error) => panic!("failed to spawn a green thread: {error}"),
     }
@@ -67,7 +82,6 @@ pub(crate) fn here<R>(f: impl FnOnce(&(dyn Home + 'static)) -> R) -> io::Result<
 }
 
 /// Starts a green thread on `home`.
-#[track_caller]
 pub(crate) fn spawn_on<F, T>(
     home: &(dyn Home + 'static),
     wish: Wish,
@@ -92,7 +106,6 @@ where
 /// # Errors
 ///
 /// If there is no memory for it. Then `f` has been dropped.
-#[track_caller]
 pub(crate) unsafe fn start<F, T>(
     home: &(dyn Home + 'static),
     wish: Wish,
@@ -109,7 +122,7 @@ where
     let options = Options {
         name: wish.name,
         class,
-        spawned_at: Location::caller(),
+        spawned_at: wish.spawned_at,
     };
     let task = Task::create(&fresh, NonNull::from(home), home.wake(), options, f);
     home.start(task.cast::<Waiter>());
