@@ -237,9 +237,15 @@ fn a_sleep_for_ever_does_not_end() {
 fn a_yield_lets_the_others_run_first() {
     runtime(1).run(|| {
         let order = Arc::new(Mutex::new(Vec::new()));
+        let begun = Arc::new(AtomicUsize::new(0));
         let threads = [1, 2, 3].map(|number| {
-            let order = Arc::clone(&order);
+            let (order, begun) = (Arc::clone(&order), Arc::clone(&begun));
             sward::spawn(move || {
+                // Those who have never run are a queue of their own, with turns of its own.
+                begun.fetch_add(1, SeqCst);
+                while begun.load(SeqCst) < 3 {
+                    thread::yield_now();
+                }
                 for _ in 0..3 {
                     order.lock().expect("no panic").push(number);
                     thread::yield_now();
@@ -303,8 +309,12 @@ fn large_aligned_and_empty_closures_run() {
     struct Page([u8; 4096]);
     fn nothing() {}
     on_every_home(|_| {
-        let megabyte = [3_u8; 1 << 20];
-        let sum = sward::spawn(move || megabyte.iter().map(|it| u32::from(*it)).sum::<u32>());
+        // The parent has room for its copies as well.
+        let parent = Builder::new().stack_size(64 << 20).spawn(|| {
+            let megabyte = [3_u8; 1 << 20];
+            sward::spawn(move || megabyte.iter().map(|it| u32::from(*it)).sum::<u32>())
+        });
+        let sum = parent.expect("memory").join().expect("no panic");
         assert_eq!(sum.join().expect("no panic"), 3 << 20);
         let page = Page([5; 4096]);
         let aligned = sward::spawn(move || {
@@ -366,7 +376,7 @@ fn child_panics_a_thousand_times() {
         Box::new(move |_| _ = hooked.fetch_add(1, SeqCst))
     });
     let it = runtime(2);
-    let handles: Vec<_> = (0..1_000)
+    let handles: Vec<_> = (0..1_000_usize)
         .map(|number| {
             it.spawn(move || {
                 thread::yield_now();
@@ -403,7 +413,7 @@ impl<F: FnMut()> Drop for Last<F> {
 fn destructors_may_wait_while_their_thread_unwinds() {
     on_every_home(|home| {
         let lock = Arc::new(sward::sync::Mutex::new(0));
-        let threads: Vec<_> = (0..20)
+        let threads: Vec<_> = (0..20_usize)
             .map(|number| {
                 let lock = Arc::clone(&lock);
                 home.spawn(move || {
