@@ -393,7 +393,7 @@ impl<'a> Selector<'_, 'a> {
             // SAFETY: there is a node for each arm, and none is in use yet.
             unsafe { node.write(Node::new(waiting.waiter(), index, berth.slot())) };
         }
-        self.sort();
+        let twice = self.sort();
         self.lock();
         let mut linked = false;
         let mut last = until == Until::Now;
@@ -449,6 +449,9 @@ impl<'a> Selector<'_, 'a> {
                 waiting.open();
             }
             if !mem::replace(&mut linked, true) {
+                if twice && !biased {
+                    self.shuffle();
+                }
                 self.stand_in_line();
             }
             if call.is_none() {
@@ -494,14 +497,33 @@ impl<'a> Selector<'_, 'a> {
         unsafe { NonNull::new_unchecked(node) }
     }
 
-    /// Orders the arms by their channels.
-    fn sort(&mut self) {
+    fn address(&self, index: usize) -> *const Shared {
+        self.arms[index].shared().map_or(ptr::null(), ptr::from_ref)
+    }
+
+    /// Orders the arms by their channels. Whether a channel occurs twice.
+    fn sort(&mut self) -> bool {
         for (place, index) in self.order.iter_mut().zip(0..) {
             *place = index;
         }
         let arms = self.arms;
         self.order
             .sort_unstable_by_key(|it| arms[*it].shared().map_or(ptr::null(), ptr::from_ref));
+        self.order
+            .windows(2)
+            .any(|it| self.address(it[0]) == self.address(it[1]))
+    }
+
+    /// Shuffles the arms of one channel among themselves: whoever comes calls the first of them.
+    fn shuffle(&mut self) {
+        let mut from = 0;
+        for place in 1..self.order.len() {
+            if self.address(self.order[place]) != self.address(self.order[from]) {
+                from = place;
+            }
+            self.order
+                .swap(place, from + draw::number(place - from + 1));
+        }
     }
 
     /// Locks every channel, each once.
@@ -532,7 +554,8 @@ impl<'a> Selector<'_, 'a> {
                 continue;
             };
             shared.publish(&core);
-            if !core.watchers.is_empty() {
+            // One who watches changes nothing, and must not wake itself.
+            if self.purpose == Purpose::Claim && !core.watchers.is_empty() {
                 watched = true;
                 stand.calls = Some(core.watchers.call_all());
             }
@@ -584,7 +607,8 @@ impl<'a> Selector<'_, 'a> {
 
     /// Puts a node for each arm in line.
     fn stand_in_line(&mut self) {
-        for index in 0..self.arms.len() {
+        for place in 0..self.arms.len() {
+            let index = self.order[place];
             let node = self.node(index);
             if let Some(line) = self.line(index) {
                 // SAFETY: the node is in no line, its ticket open or held, and it stays until `leave`.

@@ -17,11 +17,15 @@
 //! selector evaluates the message, writes it into the receiver's packet and ends the hold. If it gives up,
 //! the receiver looks again, from its old place in the line. Nobody spins.
 //!
+//! # Edges
+//!
+//! - `[handles]` what was done with each handle, to whoever drops the last one of a side.
+//!
 //! # What was not done
 //!
 //! A lock-free ring: the lock costs two short sections per message and keeps one order for everything.
-//! The buffer grows as it fills, to at most its capacity in powers of two, and never shrinks before the
-//! last receiver goes.
+//! The buffer grows as it fills, by doubling, under the lock; when it has been emptied and is larger than
+//! 32 KiB, it is freed.
 
 #![expect(
     unsafe_code,
@@ -48,7 +52,8 @@ use crate::{
     },
 };
 use std::{
-    cell::UnsafeCell, collections::VecDeque, fmt, mem, process::abort, ptr::NonNull, time::Instant,
+    cell::UnsafeCell, collections::VecDeque, fmt, mem, mem::ManuallyDrop, process::abort,
+    ptr::NonNull, time::Instant,
 };
 
 /// How long an operation may wait.
@@ -106,6 +111,12 @@ unsafe impl<T: Send> Send for Channel<T> {}
 unsafe impl<T: Send> Sync for Channel<T> {}
 
 impl<T> Channel<T> {
+    /// How many places an empty buffer keeps: 32 KiB.
+    const KEPT: usize = match size_of::<T>() {
+        0 => usize::MAX,
+        size => 32 * 1024 / size,
+    };
+
     /// A channel with one sender and one receiver.
     pub(super) fn new(capacity: usize) -> NonNull<Self> {
         NonNull::from(Box::leak(Box::new(Self {
@@ -136,6 +147,22 @@ impl<T> Channel<T> {
         let message = unsafe { &mut *self.buffer.get() }.pop_front()?;
         core.len -= 1;
         Some(message)
+    }
+
+    /// Whether the buffer has grown so much that it should not be kept for nothing.
+    #[inline]
+    fn is_oversized(&self, _core: &mut Core) -> bool {
+        // SAFETY: as in `push`.
+        unsafe { &*self.buffer.get() }.capacity() > Self::KEPT
+    }
+
+    /// Ends a section, and frees the buffer, which is empty.
+    #[cold]
+    fn trim(&self, core: Guard<'_, Core>) {
+        // SAFETY: as in `push`.
+        let buffer = mem::take(unsafe { &mut *self.buffer.get() });
+        self.finish(core, None);
+        drop(buffer);
     }
 
     /// Ends a section, and wakes whom it called.
@@ -356,7 +383,12 @@ impl<T> Channel<T> {
         let mut core = self.shared.lock();
         match self.find(&mut core) {
             Found::Message(message, call) => {
-                self.finish(core, call);
+                if core.len == 0 && self.is_oversized(&mut core) {
+                    self.trim(core);
+                    drop(call);
+                } else {
+                    self.finish(core, call);
+                }
                 Ok(message)
             }
             Found::Closed => Err(Unreceived::Closed),
@@ -503,6 +535,10 @@ impl<T> Channel<T> {
                 let mut core = self.shared.lock();
                 core.reserved_receive -= 1;
                 let message = self.pop(&mut core);
+                if core.len == 0 && self.is_oversized(&mut core) {
+                    self.trim(core);
+                    core = self.shared.lock();
+                }
                 if core.senders.is_empty() && core.receivers.is_empty() {
                     self.finish(core, None);
                 } else {
@@ -612,9 +648,14 @@ impl<T> Channel<T> {
             drop(core);
             // SAFETY: nobody else is left on this side.
             let channel = unsafe { Self::release_side(channel) };
-            // The messages go last: what they do when dropped, panic included, concerns nothing of ours.
+            // The messages go last: what they do when dropped concerns nothing of ours. If one panics, the
+            // rest is leaked, as a second panic would end the process.
             drop(channel);
-            drop(unread);
+            let mut unread = ManuallyDrop::new(unread);
+            while let Some(message) = unread.pop_front() {
+                drop(message);
+            }
+            drop(ManuallyDrop::into_inner(unread));
         }
     }
 

@@ -121,7 +121,7 @@ impl<T: Copy + PartialEq> Idle<T> {
         fence(SeqCst); // S2
         // S3
         let counts = self.counts.load(Relaxed);
-        if counts % ASLEEP != 0 || counts < ASLEEP {
+        if !counts.is_multiple_of(ASLEEP) || counts < ASLEEP {
             return None;
         }
         self.choose(prefer)

@@ -22,6 +22,7 @@ mod grip;
 mod idle;
 mod kernel;
 pub(crate) mod monitor;
+mod pinned;
 mod processor;
 pub(crate) mod shutdown;
 pub(crate) mod worker;
@@ -40,7 +41,7 @@ use crate::{
     driver::clock,
     task::Task,
     wait::{
-        home::{self, Alarm, Fresh, Home, Suspend},
+        home::{self, Alarm, Fresh, Home, Pin, Suspend},
         reason::Reason,
         source::{POLLER, Source},
         ticket::{Waiter, Wake},
@@ -69,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) stack_bytes: usize,
     pub(crate) name: String,
     pub(crate) max_blocking: usize,
+    /// After how long in one turn a green thread is named as a stall, in nanoseconds.
+    pub(crate) warn_stalls: Option<u64>,
 }
 
 /// What all workers of one runtime share.
@@ -84,10 +87,14 @@ pub(crate) struct Scheduler {
     spare: Lock<Spare>,
     /// Every worker.
     workers: Lock<Vec<worker::Slot>>,
+    /// Kernel threads with a green thread each, and records of those that were.
+    pinned: Lock<Vec<Arc<pinned::Pinned>>>,
     flags: Flags,
     /// What happened where no processor was at hand.
     outside: Outside,
     membarrier: bool,
+    /// When a stall was named last.
+    warned_at: AtomicU64,
     /// Whoever waits for the last green thread to end, as the runtime shuts down.
     closer: shutdown::Closer,
 }
@@ -108,7 +115,7 @@ struct Outside {
 }
 
 /// Where the numbers of green threads come from.
-static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// How many numbers a processor takes at once.
 const IDS: u64 = 64;
 
@@ -138,8 +145,10 @@ impl Scheduler {
             lent: Lock::new(Vec::new()),
             spare: Lock::new(Spare::default()),
             workers: Lock::new(Vec::new()),
+            pinned: Lock::new(Vec::new()),
             flags: Flags::default(),
             outside: Outside::default(),
+            warned_at: AtomicU64::new(0),
             membarrier: crate::base::primitives::register_heavy_barrier(),
             closer: shutdown::Closer::new(),
             config,
@@ -440,31 +449,30 @@ impl Home for Scheduler {
     fn start(&self, task: NonNull<Waiter>) {
         // SAFETY: a fresh green thread's waiter.
         let task = unsafe { Task::of(task) };
-        match self.worker() {
-            Some(worker) => worker.with_processor(|it| match it {
-                Some(processor) => {
+        if let Some(worker) = self.worker() {
+            worker.with_processor(|it| {
+                if let Some(processor) = it {
                     count(&processor.counters.spawned);
                     processor.run_next(task);
-                }
-                None => {
+                } else {
                     self.outside.spawned.fetch_add(1, Relaxed);
                     self.inject(task);
                 }
-            }),
-            None => {
-                self.outside.spawned.fetch_add(1, Relaxed);
-                self.inject_from_outside(task);
-            }
+            });
+        } else {
+            self.outside.spawned.fetch_add(1, Relaxed);
+            self.inject_from_outside(task);
         }
     }
 
     fn allocate(&self, class: &'static StackClass) -> io::Result<Fresh> {
-        self.with_processor(|processor| match processor {
-            Some(processor) => Ok(Fresh {
-                block: processor.allocate(class)?,
-                id: processor.next_id(|| more_ids(IDS)),
-            }),
-            None => {
+        self.with_processor(|processor| {
+            if let Some(processor) = processor {
+                Ok(Fresh {
+                    block: processor.allocate(class)?,
+                    id: processor.next_id(|| more_ids(IDS)),
+                })
+            } else {
                 class.reserve(1)?;
                 let block = slab::allocate_global().inspect_err(|_| class.release(1))?;
                 Ok(Fresh {
@@ -482,6 +490,18 @@ impl Home for Scheduler {
             // SAFETY: by the caller.
             None => unsafe { slab::free_global(block) },
         });
+    }
+
+    fn pin(&self, name: Option<&str>) -> io::Result<Pin> {
+        self.start_pinned(name)
+    }
+
+    fn home_of_spawned(&self) -> NonNull<dyn Home> {
+        self.as_home()
+    }
+
+    fn is_of(&self, runtime: *const ()) -> bool {
+        ptr::addr_eq(self, runtime)
     }
 
     fn wake(&self) -> Wake {
@@ -532,7 +552,7 @@ impl Scheduler {
     }
 
     /// Looks what is ready, without waiting, if anybody waits for a descriptor and nobody else looks.
-    fn poll_now(&self) -> bool {
+    fn poll_now() -> bool {
         let Some(poller) = POLLER.made() else {
             return false;
         };

@@ -32,14 +32,20 @@ use super::{
     worker::{Worker, WorkerRef},
 };
 use crate::{
-    base::primitives::{
-        Ordering::{Relaxed, SeqCst},
-        fence,
+    base::{
+        fatal::LastWords,
+        primitives::{
+            Ordering::{Relaxed, SeqCst},
+            fence,
+        },
+        slab,
     },
+    coroutine::stack,
     driver::{clock, poller::Turn},
     wait::source::{self, POLLER, Source},
 };
 use std::{
+    fmt::Write,
     io,
     sync::{
         Arc, LazyLock, Mutex, PoisonError, Weak,
@@ -55,14 +61,19 @@ const CALL_NS: u64 = 80_000;
 const COMPUTING_NS: u64 = 1_000_000;
 /// After how long of computing, if the others come on meanwhile and may take from its queue.
 const ALONE_NS: u64 = 10_000_000;
+/// How far apart warnings of stalls are, at least.
+const WARNING_NS: u64 = 1_000_000_000;
 /// How often it looks while something waits.
 const SHORTEST: u64 = 50_000;
 /// How often it looks while green threads run.
 const BUSY: u64 = 1_000_000;
 /// How often it looks while nothing runs, before it sleeps.
 const LONGEST: u64 = 10_000_000;
-/// How many looks at nothing it takes before it sleeps.
-const IDLE_LOOKS: u32 = 20;
+/// How many looks at nothing it takes before it sleeps; long enough for two trims.
+const IDLE_LOOKS: u32 = 50;
+/// How far apart it gives memory back that rests, while green threads run, and while none does.
+const TRIM_BUSY: u64 = 1_000_000_000;
+const TRIM_IDLE: u64 = 200_000_000;
 /// For how long nobody may look at descriptors while somebody waits for one.
 const UNPOLLED_NS: u64 = 200_000;
 
@@ -165,6 +176,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// What a look at the runtimes came to.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent findings of one look"
+)]
 #[derive(Debug, Default, Clone, Copy)]
 struct Look {
     /// Green threads run.
@@ -184,9 +199,17 @@ impl Monitor {
         super::kernel::ask_for_short_slices(100_000);
         let mut period = SHORTEST;
         let mut idle_looks = 0;
+        let mut next_trim = 0;
         loop {
             let now = clock::now_ns();
             let look = self.look(now);
+            if now >= next_trim {
+                next_trim = now + if look.busy { TRIM_BUSY } else { TRIM_IDLE };
+                // What nobody has touched since the last time goes back to the system.
+                if slab::trim() + stack::trim(stack::Trim::Rested) > 0 {
+                    idle_looks = 0;
+                }
+            }
             if look.urgent {
                 period = SHORTEST;
                 idle_looks = 0;
@@ -197,7 +220,7 @@ impl Monitor {
                 period = (period * 2).min(LONGEST);
                 idle_looks += 1;
             }
-            if !look.runtimes && self.poll_for_threads() {
+            if !look.runtimes && Self::poll_for_threads() {
                 idle_looks = 0;
                 continue;
             }
@@ -229,7 +252,7 @@ impl Monitor {
     }
 
     /// Turns the poller when there is no runtime to do so. `false` if nobody waits for it.
-    fn poll_for_threads(&self) -> bool {
+    fn poll_for_threads() -> bool {
         let Some(poller) = POLLER.made().filter(|it| it.waiters() > 0) else {
             return false;
         };
@@ -321,6 +344,13 @@ impl Scheduler {
                 continue;
             };
             if !worker.grip().is_held() || worker.grip().is_inside() {
+                if let Some(limit) = self.config().warn_stalls
+                    && !worker.grip().is_held()
+                    && worker.turn() == worker.seen.turn.load(Relaxed)
+                {
+                    self.warn_of_stall(&worker, now, limit);
+                    look.busy |= worker.running().is_some();
+                }
                 continue;
             }
             self.watch_worker(&worker, processor, now, advanced > 0, look);
@@ -350,11 +380,18 @@ impl Scheduler {
         if seen.turn.swap(turn, Relaxed) != turn {
             seen.since.store(now, Relaxed);
             seen.at.store(0, Relaxed);
+            if self.config().warn_stalls.is_some() {
+                seen.cpu_at_start
+                    .store(worker.cpu_ns().unwrap_or(0), Relaxed);
+            }
             let alarm = processor.first_alarm();
             if alarm != u64::MAX {
                 look.alarm = Some(look.alarm.map_or(alarm, |it| it.min(alarm)));
             }
             return;
+        }
+        if let Some(limit) = self.config().warn_stalls {
+            self.warn_of_stall(worker, now, limit);
         }
         let alarm = processor.first_alarm();
         if !self.wanted(worker, now, look.unpolled) {
@@ -396,6 +433,43 @@ impl Scheduler {
             return;
         }
         self.take_over(worker, turn, computing);
+    }
+
+    /// Names the green thread that this worker runs, if it has run for longer than `limit`.
+    fn warn_of_stall(&self, worker: &Worker, now: u64, limit: u64) {
+        let seen = &worker.seen;
+        let stuck = now.saturating_sub(seen.since.load(Relaxed));
+        let last = self.warned_at.load(Relaxed);
+        let turn = worker.turn();
+        if stuck < limit
+            || now.saturating_sub(last) < WARNING_NS && last != 0
+            || seen.warned.load(Relaxed) == turn
+        {
+            return;
+        }
+        let Some(task) = worker.running() else {
+            return;
+        };
+        self.warned_at.store(now, Relaxed);
+        seen.warned.store(turn, Relaxed);
+        let cpu = worker.cpu_ns().unwrap_or(0);
+        let spent = cpu.saturating_sub(seen.cpu_at_start.load(Relaxed));
+        let what = if spent * 2 > stuck {
+            "computed"
+        } else {
+            "blocked its kernel thread"
+        };
+        let mut words = LastWords::new();
+        // To standard error, which may be closed: then nobody wants to know.
+        _ = writeln!(
+            words,
+            "sward: green thread '{}' (id {}, spawned at {}) has {what} for {} ms in one turn",
+            task.name().unwrap_or("<unnamed>"),
+            task.id(),
+            task.spawned_at(),
+            stuck / 1_000_000,
+        );
+        words.flush();
     }
 
     /// Gives the processor of a worker that is stuck in that turn to another.

@@ -21,7 +21,8 @@ use crate::{
     },
     task::Task,
     wait::{
-        self, NO_SLOT, TimedOut, line::Line, reason::Reason, source::POLLER, ticket::Waiter, wait_in_line,
+        self, NO_SLOT, TimedOut, line::Line, reason::Reason, source::POLLER, ticket::Waiter,
+        wait_in_line,
     },
 };
 use std::{
@@ -144,7 +145,8 @@ impl Scheduler {
             let Some(task) = (unsafe { Task::try_share(block.cast()) }) else {
                 return;
             };
-            if ptr::addr_eq(task.home().as_ptr(), self) {
+            // SAFETY: a record's home stays while there is a share in the record.
+            if unsafe { task.home().as_ref() }.is_of(ptr::from_ref(self).cast()) {
                 // SAFETY: the share keeps the record.
                 let call = unsafe { Waiter::call_off(ptr::NonNull::from(task.waiter())) };
                 drop(call);

@@ -24,8 +24,8 @@ use crate::{
     base::{
         parker::Parker,
         primitives::{
-            AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering,
-            Ordering::{Acquire, Relaxed, SeqCst},
+            AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release, SeqCst},
             fence,
         },
     },
@@ -33,8 +33,11 @@ use crate::{
         fiber::{Entry, FINISHED, Fiber},
         overflow::{self, AlternateStack},
     },
-    driver::{clock, poller::Turn},
-    task::Task,
+    driver::{
+        clock,
+        poller::{Poller, Turn},
+    },
+    task::{Task, TaskRef},
     wait::{
         home::{self, Context, Suspend},
         reason::Reason,
@@ -54,7 +57,7 @@ use std::{
 /// Every so many turns a worker looks at alarms, descriptors and the injector.
 const LOOK_AROUND: u32 = 61;
 /// The stack of a worker, on which blocking calls run.
-const NATIVE_STACK_BYTES: usize = 8 << 20;
+pub(super) const NATIVE_STACK_BYTES: usize = 8 << 20;
 /// How long a slice a worker asks the kernel for: a short one is served sooner.
 const SLICE_NS: u64 = 100_000;
 
@@ -126,6 +129,10 @@ pub(super) struct Seen {
     pub(super) at: AtomicU64,
     /// How many green threads its processor had spawned.
     pub(super) spawned: AtomicU64,
+    /// The thread's processor time when the turn was first seen, if stalls are to be named.
+    pub(super) cpu_at_start: AtomicU64,
+    /// The turn that was named as a stall.
+    pub(super) warned: AtomicU32,
 }
 
 // SAFETY: the cells are its own thread's; the rest is shared by design.
@@ -264,7 +271,7 @@ pub(super) fn start(scheduler: Arc<Scheduler>, processor: Option<&Processor>) ->
     let thread = thread::Builder::new()
         .name(scheduler.config.name.clone())
         .stack_size(NATIVE_STACK_BYTES)
-        .spawn(move || worker.live(scheduler, place));
+        .spawn(move || worker.live(&scheduler, place));
     match thread {
         Ok(thread) => {
             slot.alive = true;
@@ -314,14 +321,14 @@ impl Worker {
     /// Gives a worker without a processor one, which is the caller's, and lets it go on.
     pub(super) fn receive(&self, processor: &Processor) {
         self.processor
-            .store(ptr::from_ref(processor).cast_mut(), Ordering::Release);
+            .store(ptr::from_ref(processor).cast_mut(), Release);
         self.parker.unpark();
     }
 
     /// Wakes it from its sleep.
     pub(super) fn rouse(&self) {
         match POLLER.made() {
-            Some(poller) if self.polls.load(Ordering::Acquire) => poller.wake(),
+            Some(poller) if self.polls.load(Acquire) => poller.wake(),
             _ => self.parker.unpark(),
         }
     }
@@ -347,7 +354,7 @@ impl Worker {
     /// The processor that was taken from it just now, by the caller.
     pub(super) fn processor_of_taken(&self) -> Option<&Processor> {
         // SAFETY: processors live as long as the scheduler, which the worker keeps.
-        unsafe { self.processor.load(Ordering::Acquire).as_ref() }
+        unsafe { self.processor.load(Acquire).as_ref() }
     }
 
     /// How much processor time the thread has had, in nanoseconds.
@@ -367,6 +374,13 @@ impl Worker {
         if !self.batch.swap(true, Relaxed) {
             kernel::make_batch(self.tid());
         }
+    }
+
+    /// The green thread that it runs now, or did just now.
+    pub(super) fn running(&self) -> Option<TaskRef> {
+        let waiter = self.context.running()?;
+        // SAFETY: a green thread's record is a block of the slab, whoever has it by now.
+        unsafe { Task::try_share(Task::of(waiter)) }
     }
 
     pub(super) fn is_batch(&self) -> bool {
@@ -397,7 +411,7 @@ impl Worker {
     }
 
     /// The thread's life.
-    fn live(&self, scheduler: Arc<Scheduler>, place: usize) {
+    fn live(&self, scheduler: &Scheduler, place: usize) {
         self.cpu_clock
             .store(kernel::this_thread_cpu_clock().unwrap_or(0), Relaxed);
         self.tid
@@ -471,7 +485,7 @@ impl Worker {
     /// What to run next.
     #[inline]
     fn find(&self, processor: &Processor) -> Option<NonNull<Task>> {
-        if processor.tick() % LOOK_AROUND == 0
+        if processor.tick().is_multiple_of(LOOK_AROUND)
             && let Some(task) = self.look_around(processor)
         {
             return Some(task);
@@ -493,7 +507,7 @@ impl Worker {
         if first != u64::MAX {
             processor.fire(processor, clock::now_ns());
         }
-        scheduler.poll_now();
+        Scheduler::poll_now();
         if processor.was_never_empty() {
             scheduler.wake_one();
         }
@@ -519,7 +533,7 @@ impl Worker {
         if let Some(task) = scheduler.take_injected(processor) {
             return Some(task);
         }
-        if scheduler.poll_now()
+        if Scheduler::poll_now()
             && let Some(task) = processor.next(|| false)
         {
             return Some(task);
@@ -565,8 +579,8 @@ impl Worker {
             return self.lose_processor();
         }
         let waited_for = POLLER.made().filter(|it| it.waiters() > 0);
-        let mut hold = waited_for.and_then(|it| it.try_hold());
-        self.polls.store(hold.is_some(), Ordering::Release);
+        let mut hold = waited_for.and_then(Poller::try_hold);
+        self.polls.store(hold.is_some(), Release);
         // A guess at first, so that nobody who sets an alarm relies on this worker.
         self.sleeps_until.store(u64::MAX, Relaxed);
         if let Some(hold) = &mut hold {
@@ -580,20 +594,17 @@ impl Worker {
             let first = self.space_out(scheduler.first_alarm());
             self.sleeps_until.store(first, Relaxed);
             super::monitor::worker_sleeps(hold.is_some());
-            match hold.take() {
-                Some(hold) => {
-                    by_poller = true;
-                    let until = (first != u64::MAX).then_some(first);
-                    // An error is the system's refusal to wait: then this must not become a spin.
-                    if hold.turn(Turn::Until(until), Source::on_ready).is_err() {
-                        self.parker.park(Some(Instant::now() + REFUSED));
-                    }
-                    count(&processor.counters.polls);
+            if let Some(hold) = hold.take() {
+                by_poller = true;
+                let until = (first != u64::MAX).then_some(first);
+                // An error is the system's refusal to wait: then this must not become a spin.
+                if hold.turn(Turn::Until(until), Source::on_ready).is_err() {
+                    self.parker.park(Some(Instant::now() + REFUSED));
                 }
-                None => {
-                    let until = (first != u64::MAX).then(|| clock::from_ns(first));
-                    self.parker.park(until);
-                }
+                count(&processor.counters.polls);
+            } else {
+                let until = (first != u64::MAX).then(|| clock::from_ns(first));
+                self.parker.park(until);
             }
         }
         drop(hold);
@@ -605,7 +616,7 @@ impl Worker {
             let found = self.find_as_searcher(processor);
             self.stop_searching(found);
         }
-        self.polls.store(false, Ordering::Release);
+        self.polls.store(false, Release);
     }
 
     /// When to wake for an alarm that is due at `first`: many alarms at short intervals are served together,
@@ -730,21 +741,18 @@ impl Worker {
         let record = unsafe { task.as_ref() };
         let class = record.class();
         record.set_fiber(None);
-        match self.own_processor() {
-            Some(processor) => {
-                let mut pool = processor.pool();
-                // SAFETY: its entry has returned, and nobody refers to it.
-                unsafe { pool.put(fiber) };
-                pool.release(class);
-                drop(pool);
-                scheduler.finished(Some(processor));
-            }
-            None => {
-                // SAFETY: as above.
-                unsafe { fiber.give_back() };
-                class.release(1);
-                scheduler.finished(None);
-            }
+        if let Some(processor) = self.own_processor() {
+            let mut pool = processor.pool();
+            // SAFETY: its entry has returned, and nobody refers to it.
+            unsafe { pool.put(fiber) };
+            pool.release(class);
+            drop(pool);
+            scheduler.finished(Some(processor));
+        } else {
+            // SAFETY: as above.
+            unsafe { fiber.give_back() };
+            class.release(1);
+            scheduler.finished(None);
         }
         // SAFETY: the runtime's share, given back once.
         unsafe { Task::release(task) };

@@ -254,11 +254,6 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
 }
 
 impl<T: ?Sized> Mutex<T> {
-    /// Locks it again for who has waited without it.
-    pub(super) fn relock(&self) -> LockResult<MutexGuard<'_, T>> {
-        self.lock()
-    }
-
     /// Something that tells this mutex from others.
     pub(super) fn identity(&self) -> *const () {
         (&raw const self.raw).cast()

@@ -232,6 +232,37 @@ impl WaitGroup {
         }
     }
 
+    /// Spawns a green thread that runs `f`, and counts it until it has ended, be it by a panic.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    /// use sward::sync::WaitGroup;
+    ///
+    /// static SUM: AtomicU32 = AtomicU32::new(0);
+    /// let group = WaitGroup::new();
+    /// for number in 1..=4 {
+    ///     group.go(move || _ = SUM.fetch_add(number, Relaxed));
+    /// }
+    /// group.wait();
+    /// assert_eq!(SUM.load(Relaxed), 10);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the green thread cannot be [spawned](crate::spawn).
+    #[track_caller]
+    pub fn go<F: FnOnce() + Send + 'static>(&self, f: F) {
+        self.add(1);
+        // It goes with the closure, so it counts down even if that never runs.
+        let member = Member(self.clone());
+        drop(crate::spawn(move || {
+            let _member = member;
+            f();
+        }));
+    }
+
     /// As [`wait`](Self::wait), for `timeout` at most. `false` if things were left by then.
     ///
     /// # Examples
@@ -247,6 +278,15 @@ impl WaitGroup {
     /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         self.counter.is_done() || self.counter.wait(deadline_after(timeout)).is_ok()
+    }
+}
+
+/// One that is counted until this is dropped.
+struct Member(WaitGroup);
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.0.done();
     }
 }
 

@@ -53,7 +53,7 @@ use crate::{
         Shutdown, Waiting,
         home::{self, Fresh, Home},
         reason::Reason,
-        ticket::{Call, Verdict, Waiter, Wake},
+        ticket::{Verdict, Waiter, Wake},
     },
 };
 use std::{
@@ -191,6 +191,7 @@ impl Payload {
     /// # Safety
     ///
     /// The payload is empty and the caller's own.
+    #[expect(clippy::cast_ptr_alignment, reason = "what does not fit is a box")]
     unsafe fn put<V>(&self, value: V) {
         let at = self.0.get();
         if const { Self::fits::<V>() } {
@@ -208,6 +209,7 @@ impl Payload {
     /// # Safety
     ///
     /// The payload holds a `V` and is the caller's own.
+    #[expect(clippy::cast_ptr_alignment, reason = "what does not fit is a box")]
     unsafe fn take<V>(&self) -> V {
         let at = self.0.get();
         if const { Self::fits::<V>() } {
@@ -250,18 +252,17 @@ impl Task {
             place: AtomicPtr::new(ptr::from_ref(options.spawned_at).cast_mut()),
         };
         // SAFETY: the block is large and aligned enough, and ours alone but for `shares`.
-        let (to_waiter, to_body) = unsafe {
-            (
-                &raw mut (*task.as_ptr()).waiter,
-                &raw mut (*task.as_ptr()).body,
-            )
-        };
+        let to_waiter = unsafe { &raw mut (*task.as_ptr()).waiter };
+        // SAFETY: as above.
+        let to_body = unsafe { &raw mut (*task.as_ptr()).body };
         // SAFETY: as above.
         unsafe { to_waiter.write(Waiter::new(wake)) };
         // SAFETY: as above.
         unsafe { to_body.write(body) };
         // SAFETY: as above; any bytes are a payload.
-        unsafe { (*task.as_ptr()).payload.put(closure) };
+        let payload = unsafe { &(*task.as_ptr()).payload };
+        // SAFETY: it is empty, and ours.
+        unsafe { payload.put(closure) };
         // SAFETY: written just now.
         let shares = unsafe { &(*task.as_ptr()).shares };
         // Release [freed]: those who walk over the slab see a whole record.
@@ -341,6 +342,11 @@ impl Task {
         self.body.stage.store(stage as u8, Relaxed);
     }
 
+    /// It runs, on a stack that is no fiber's.
+    pub(crate) fn set_started(&self) {
+        self.body.stage.store(Stage::Started as u8, Relaxed);
+    }
+
     /// Runs it from the first line to the last and passes on its result. It does not unwind.
     ///
     /// # Safety
@@ -373,7 +379,9 @@ impl Task {
             .and_then(|it| unsafe { Waiter::call(it, Verdict::Chosen(0)) });
         // Release [result].
         self.body.join.store(DONE, Release);
-        call.map(Call::wake);
+        if let Some(call) = call {
+            call.wake();
+        }
     }
 
     /// Waits until it has returned.
@@ -474,7 +482,9 @@ impl Task {
         }
         match waiting.park(Reason::Park, deadline) {
             Verdict::CalledOff => crate::wait::unwind(),
-            _ => _ = self.body.token.take(),
+            Verdict::Retry | Verdict::TimedOut | Verdict::Chosen(_) => {
+                self.body.token.take();
+            }
         }
     }
 
@@ -484,7 +494,9 @@ impl Task {
         self.body.token.unpark();
         fence(SeqCst);
         // SAFETY: the caller has a share in this record.
-        unsafe { Waiter::unpark(NonNull::from(&self.waiter)) }.map(Call::wake);
+        if let Some(call) = unsafe { Waiter::unpark(NonNull::from(&self.waiter)) } {
+            call.wake();
+        }
     }
 
     /// A further share, if the block is not free.
@@ -524,8 +536,12 @@ impl Task {
             drop(unsafe { name.replace(None) });
             let block = task.cast();
             match home::home() {
-                // SAFETY: the block came from a home, and nobody uses it.
-                Some(home) => unsafe { home.as_ref().free(block) },
+                Some(home) => {
+                    // SAFETY: the home of an entered context is valid.
+                    let home = unsafe { home.as_ref() };
+                    // SAFETY: the block came from a home, and nobody uses it.
+                    unsafe { home.free(block) };
+                }
                 // SAFETY: as above.
                 None => unsafe { slab::free_global(block) },
             }
@@ -567,8 +583,10 @@ impl TaskRef {
     pub(crate) fn running() -> Option<Self> {
         // SAFETY: an entered context stays until it is left.
         let waiter = unsafe { home::context().as_ref() }?.running()?;
-        // SAFETY: what runs is a green thread, with a count above zero.
-        unsafe { Task::try_share(Task::of(waiter)) }
+        // SAFETY: what runs is a green thread.
+        let task = unsafe { Task::of(waiter) };
+        // SAFETY: its record lives, with a count above zero.
+        unsafe { Task::try_share(task) }
     }
 
     pub(crate) fn as_ptr(&self) -> NonNull<Task> {

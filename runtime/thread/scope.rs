@@ -38,7 +38,7 @@ use std::{
 /// A scope whose green threads may borrow what lives outside of it. See [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
     family: Arc<Family>,
-    scope: PhantomData<&'scope mut &'scope ()>,
+    borrowed: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
 
@@ -94,7 +94,7 @@ where
     });
     let scope = Scope {
         family: Arc::clone(&family),
-        scope: PhantomData,
+        borrowed: PhantomData,
         env: PhantomData,
     };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
@@ -152,7 +152,7 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        match self.spawn_with(Wish::here(), f) {
+        match self.spawn_with(Wish::new(), f) {
             Ok(handle) => handle,
             Err(error) => panic!("failed to spawn a green thread: {error}"),
         }
@@ -187,7 +187,7 @@ impl<'scope> Scope<'scope, '_> {
         Ok(ScopedJoinHandle {
             thread: Thread::green(task),
             packet,
-            scope: PhantomData,
+            borrowed: PhantomData,
         })
     }
 }
@@ -245,7 +245,7 @@ impl<T> Drop for Packet<T> {
 pub struct ScopedJoinHandle<'scope, T> {
     thread: Thread,
     packet: Arc<Packet<T>>,
-    scope: PhantomData<&'scope ()>,
+    borrowed: PhantomData<&'scope ()>,
 }
 
 impl<T> ScopedJoinHandle<'_, T> {

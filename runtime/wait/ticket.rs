@@ -326,6 +326,7 @@ unsafe impl Send for Call {}
 impl Call {
     /// Lets the waiter go on; not under a lock that it may want.
     #[inline]
+    #[expect(clippy::unused_self, reason = "the drop wakes; this says so")]
     pub(crate) fn wake(self) {}
 
     /// The wake-up of a call that was won and set aside.

@@ -5,7 +5,7 @@ use std::{
     io::{self, ErrorKind},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU32, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -51,10 +51,10 @@ fn datagrams_go_to_and_fro_with_their_senders() {
 fn many_readers_get_whole_datagrams_each_once() {
     on_every_home(|home| {
         const READERS: usize = 50;
-        const DATAGRAMS: u64 = 2000;
+        const DATAGRAMS: u32 = 2000;
         let (here, address) = socket();
         let seen = Arc::new(Mutex::new(vec![0; 2000]));
-        let got = Arc::new(AtomicUsize::new(0));
+        let got = Arc::new(AtomicU32::new(0));
         let readers: Vec<_> = (0..READERS)
             .map(|_| {
                 let (here, seen, got) = (Arc::clone(&here), Arc::clone(&seen), Arc::clone(&got));
@@ -63,8 +63,8 @@ fn many_readers_get_whole_datagrams_each_once() {
                     loop {
                         match here.recv(&mut buf) {
                             Ok(length) => {
-                                assert_eq!(length, 8);
-                                let number = u64::from_ne_bytes(buf[..8].try_into().expect("8"));
+                                assert_eq!(length, 4);
+                                let number = u32::from_ne_bytes(buf[..4].try_into().expect("4"));
                                 seen.lock().expect("whole")[number as usize] += 1;
                                 got.fetch_add(1, Relaxed);
                             }
@@ -78,12 +78,12 @@ fn many_readers_get_whole_datagrams_each_once() {
         there.connect(address).expect("an address");
         for number in 0..DATAGRAMS {
             // The kernel drops what finds no room: at most 100 are under way.
-            while number > got.load(Relaxed) as u64 + 100 {
+            while number > got.load(Relaxed) + 100 {
                 home.yield_now();
             }
             there.send(&number.to_ne_bytes()).expect("room");
         }
-        while got.load(Relaxed) < DATAGRAMS as usize {
+        while got.load(Relaxed) < DATAGRAMS {
             home.yield_now();
         }
         here.close();

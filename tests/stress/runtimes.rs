@@ -79,7 +79,11 @@ fn shutdown_under_load() {
             kernel::sleep(micros(rng, 3_000));
             let start = Instant::now();
             other.shutdown_timeout(Duration::from_secs(60));
-            assert!(start.elapsed() < Duration::from_secs(30), "it took {:?}", start.elapsed());
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "it took {:?}",
+                start.elapsed()
+            );
             for handle in handles {
                 if let Err(payload) = handle.join() {
                     assert!(payload.is::<sward::Shutdown>());

@@ -48,9 +48,7 @@ pub fn run(test: &str, prepare: impl FnOnce(&mut Command)) -> Ended {
     }
 }
 
-fn reader(
-    pipe: Option<impl Read + Send + 'static>,
-) -> thread::JoinHandle<io::Result<Vec<u8>>> {
+fn reader(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<io::Result<Vec<u8>>> {
     thread::spawn(move || {
         let mut all = Vec::new();
         pipe.expect("piped").read_to_end(&mut all)?;

@@ -1,0 +1,210 @@
+//! [`Group`]: green threads that may fail, waited for together.
+
+use super::{Mutex, PoisonError, Semaphore, WaitGroup};
+use std::{
+    any::Any,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+};
+
+/// Green threads that may fail, waited for together: Go's `errgroup.Group`.
+///
+/// A clone is another handle to the same group, by which its threads may add more.
+///
+/// # Examples
+///
+/// ```
+/// use sward::sync::Group;
+///
+/// let group = Group::new();
+/// for number in 1..=3 {
+///     group.go(move || if number == 2 { Err("two") } else { Ok(()) });
+/// }
+/// assert_eq!(group.wait(), Err("two"));
+/// ```
+pub struct Group<E> {
+    shared: Arc<Shared<E>>,
+}
+
+struct Shared<E> {
+    members: WaitGroup,
+    state: Mutex<State<E>>,
+}
+
+struct State<E> {
+    /// How many have not ended.
+    active: usize,
+    /// A permit for each that may be active.
+    limit: Option<Arc<Semaphore>>,
+    /// The first.
+    failure: Option<Failure<E>>,
+}
+
+enum Failure<E> {
+    Error(E),
+    Panic(Box<dyn Any + Send>),
+}
+
+/// One thread of the group, until this is dropped. It goes with the thread's closure, so that one that
+/// never runs, because its runtime shuts down, has failed too.
+struct Member<E> {
+    group: Group<E>,
+    permit: Option<Arc<Semaphore>>,
+    ran: bool,
+}
+
+impl<E> Member<E> {
+    fn fail(&self, failure: Failure<E>) {
+        self.group.with(|state| {
+            // A later failure goes, but not under the lock.
+            if state.failure.is_none() {
+                state.failure = Some(failure);
+                None
+            } else {
+                Some(failure)
+            }
+        });
+    }
+}
+
+impl<E> Drop for Member<E> {
+    fn drop(&mut self) {
+        if !self.ran {
+            self.fail(Failure::Panic(Box::new(crate::Shutdown)));
+        }
+        self.group.with(|state| state.active -= 1);
+        if let Some(permit) = &self.permit {
+            permit.add(1);
+        }
+        self.group.shared.members.done();
+    }
+}
+
+impl<E> Group<E> {
+    /// Makes a group without threads, and without a limit.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                members: WaitGroup::new(),
+                state: Mutex::new(State {
+                    active: 0,
+                    limit: None,
+                    failure: None,
+                }),
+            }),
+        }
+    }
+
+    /// Lets at most `count` threads of the group be active at a time: [`go`](Self::go) then waits. With 0
+    /// it waits until the caller's runtime shuts down.
+    ///
+    /// # Panics
+    ///
+    /// If some are active.
+    #[track_caller]
+    pub fn limit(&self, count: usize) {
+        let limit = Arc::new(Semaphore::new(count));
+        let idle = self.with(|state| {
+            let idle = state.active == 0;
+            if idle {
+                state.limit = Some(limit);
+            }
+            idle
+        });
+        assert!(
+            idle,
+            "a group's limit cannot change while threads are active"
+        );
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut State<E>) -> R) -> R {
+        // Nothing panics with it locked.
+        let mut state = self
+            .shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        f(&mut state)
+    }
+}
+
+impl<E: Send + 'static> Group<E> {
+    /// Spawns a green thread of the group that runs `f`. Waits first, if there is a limit and as many
+    /// are active.
+    ///
+    /// # Panics
+    ///
+    /// If the green thread cannot be [spawned](crate::spawn).
+    #[track_caller]
+    pub fn go<F>(&self, f: F)
+    where
+        F: FnOnce() -> Result<(), E> + Send + 'static,
+    {
+        let permit = self.with(|state| state.limit.clone());
+        if let Some(permit) = &permit {
+            permit.acquire(1).forget();
+        }
+        self.with(|state| state.active += 1);
+        self.shared.members.add(1);
+        let mut member = Member {
+            group: self.clone(),
+            permit,
+            ran: false,
+        };
+        drop(crate::spawn(move || {
+            member.ran = true;
+            match catch_unwind(AssertUnwindSafe(f)) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => member.fail(Failure::Error(error)),
+                Err(payload) if payload.is::<crate::Shutdown>() => {
+                    member.fail(Failure::Panic(Box::new(crate::Shutdown)));
+                    resume_unwind(payload);
+                }
+                Err(payload) => member.fail(Failure::Panic(payload)),
+            }
+        }));
+    }
+
+    /// Waits until all threads of the group have ended. Then the group is as new.
+    ///
+    /// # Errors
+    ///
+    /// The first error that one of them returned since the last wait.
+    ///
+    /// # Panics
+    ///
+    /// If the first to fail panicked: with its payload. If it was ended by the shutdown of its
+    /// runtime, the payload is [`Shutdown`](crate::Shutdown).
+    pub fn wait(&self) -> Result<(), E> {
+        self.shared.members.wait();
+        match self.with(|state| state.failure.take()) {
+            None => Ok(()),
+            Some(Failure::Error(error)) => Err(error),
+            Some(Failure::Panic(payload)) => resume_unwind(payload),
+        }
+    }
+}
+
+impl<E> Clone for Group<E> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<E> Default for Group<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E> fmt::Debug for Group<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group")
+            .field("active", &self.with(|state| state.active))
+            .finish_non_exhaustive()
+    }
+}
