@@ -4,11 +4,6 @@
 mod support;
 
 mod blocking;
-mod net_tcp;
-mod net_udp;
-mod net_unix;
-mod runtime;
-mod scope;
 mod channel_basic;
 mod channel_pipeline;
 mod channel_select;
@@ -17,6 +12,8 @@ mod net_tcp;
 mod net_udp;
 mod net_unix;
 mod pinned;
+mod runtime;
+mod scope;
 mod sync_condvar;
 mod sync_group;
 mod sync_mpsc;
