@@ -87,8 +87,6 @@ pub(crate) struct Scheduler {
     spare: Lock<Spare>,
     /// Every worker.
     workers: Lock<Vec<worker::Slot>>,
-    /// Kernel threads with a green thread each, and records of those that were.
-    pinned: Lock<Vec<Arc<pinned::Pinned>>>,
     flags: Flags,
     /// What happened where no processor was at hand.
     outside: Outside,
@@ -145,7 +143,6 @@ impl Scheduler {
             lent: Lock::new(Vec::new()),
             spare: Lock::new(Spare::default()),
             workers: Lock::new(Vec::new()),
-            pinned: Lock::new(Vec::new()),
             flags: Flags::default(),
             outside: Outside::default(),
             warned_at: AtomicU64::new(0),

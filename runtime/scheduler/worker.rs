@@ -196,7 +196,7 @@ fn describe(task: *const (), to: &mut dyn fmt::Write) -> fmt::Result {
     let task = unsafe { &*task.cast::<Task>() };
     write!(
         to,
-        "green thread '{}' (id {}, spawned at {})",
+        "'{}' (id {}, spawned at {})",
         task.name().unwrap_or("<unnamed>"),
         task.id(),
         task.spawned_at()
