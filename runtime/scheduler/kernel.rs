@@ -50,10 +50,15 @@ impl Attributes {
     const BYTES: u32 = size_of::<Self>() as u32;
 }
 
-/// Asks for the ordinary class with slices of `slice_ns`, which are short, and timers that are not late
-/// on purpose: who has little to do is then served soon (Linux 6.12).
+/// Asks for the ordinary class with slices of `slice_ns`, which are short, and punctual
+/// timers: who has little to do is then served soon (Linux 6.12).
 pub(super) fn ask_for_short_slices(slice_ns: u64) {
     set_class(0, libc::SCHED_OTHER, slice_ns);
+    punctual_timers();
+}
+
+/// Asks that the calling thread's timers are not late on purpose.
+pub(super) fn punctual_timers() {
     // SAFETY: the command takes a number.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
 }

@@ -22,6 +22,7 @@ mod grip;
 mod idle;
 mod kernel;
 pub(crate) mod monitor;
+mod pinned;
 mod processor;
 pub(crate) mod shutdown;
 pub(crate) mod worker;
@@ -31,7 +32,7 @@ use crate::{
         lock::Lock,
         primitives::{
             AtomicU64,
-            Ordering::{Acquire, Relaxed, SeqCst},
+            Ordering::{Acquire, Relaxed, Release, SeqCst},
             fence,
         },
         slab,
@@ -40,7 +41,7 @@ use crate::{
     driver::clock,
     task::Task,
     wait::{
-        home::{self, Alarm, Fresh, Home, Suspend},
+        home::{self, Alarm, Fresh, Home, Pin, Suspend},
         reason::Reason,
         source::{POLLER, Source},
         ticket::{Waiter, Wake},
@@ -69,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) stack_bytes: usize,
     pub(crate) name: String,
     pub(crate) max_blocking: usize,
+    /// After how long in one turn a green thread is named as a stall, in nanoseconds.
+    pub(crate) warn_stalls: Option<u64>,
 }
 
 /// What all workers of one runtime share.
@@ -81,16 +84,27 @@ pub(crate) struct Scheduler {
     idle: Idle<WorkerRef>,
     /// Workers whose announced call may take long, and whose processor anybody may take.
     lent: Lock<Vec<WorkerRef>>,
-    /// Workers without a processor, which wait for one.
-    spare: Lock<Vec<WorkerRef>>,
+    spare: Lock<Spare>,
     /// Every worker.
     workers: Lock<Vec<worker::Slot>>,
+    /// Kernel threads with a green thread each, and records of those that were.
+    pinned: Lock<Vec<Arc<pinned::Pinned>>>,
     flags: Flags,
     /// What happened where no processor was at hand.
     outside: Outside,
     membarrier: bool,
+    /// When a stall was named last.
+    warned_at: AtomicU64,
     /// Whoever waits for the last green thread to end, as the runtime shuts down.
     closer: shutdown::Closer,
+}
+
+/// Workers that wait for a processor, or processors that wait for a worker: never both, so one lock.
+#[derive(Debug, Default)]
+struct Spare {
+    workers: Vec<WorkerRef>,
+    /// No thread could be had for these.
+    processors: Vec<usize>,
 }
 
 /// Counters that many write.
@@ -129,10 +143,12 @@ impl Scheduler {
             injector: Injector::new(),
             idle: Idle::new(),
             lent: Lock::new(Vec::new()),
-            spare: Lock::new(Vec::new()),
+            spare: Lock::new(Spare::default()),
             workers: Lock::new(Vec::new()),
+            pinned: Lock::new(Vec::new()),
             flags: Flags::default(),
             outside: Outside::default(),
+            warned_at: AtomicU64::new(0),
             membarrier: crate::base::primitives::register_heavy_barrier(),
             closer: shutdown::Closer::new(),
             config,
@@ -222,19 +238,21 @@ impl Scheduler {
 
     /// Gives a processor that lies idle, because its worker is in an announced call, to another.
     fn take_lent(&self) {
+        if self.spare.lock().workers.is_empty() && !self.may_add_thread() {
+            // The calls hold up their workers. Whoever comes back first looks again.
+            return;
+        }
         loop {
-            // Under the lock: until it is out of the list, the worker is there.
+            // Under the lock: a worker that comes back passes it before it forgets what it has lost, and
+            // perhaps gets another.
             let mut lent = self.lent.lock();
             let Some(worker) = lent.pop() else {
                 return;
             };
-            let taken = worker.take_lent();
+            let taken = worker.take_lent().then(|| worker.processor_of_taken());
             drop(lent);
-            if taken {
-                if let Some(processor) = worker.processor_of_taken() {
-                    self.hand_over_or_queue(processor);
-                }
-                return;
+            if let Some(Some(processor)) = taken {
+                return self.hand_over_or_queue(processor);
             }
         }
     }
@@ -242,8 +260,22 @@ impl Scheduler {
     /// Gives a processor that was taken from a worker to another one. If there is none to be had, the
     /// processor waits for the first worker that comes back.
     fn hand_over_or_queue(&self, processor: &Processor) {
-        if !self.hand_over(processor) {
-            self.closer.orphans().lock().push(processor.index);
+        if self.hand_over(processor) {
+            return;
+        }
+        // What is in the slot can be had by nobody else.
+        let next = processor.take_slot();
+        let mut spare = self.spare.lock();
+        let worker = spare.workers.pop();
+        if worker.is_none() {
+            spare.processors.push(processor.index);
+        }
+        drop(spare);
+        if let Some(worker) = worker {
+            worker.receive(processor);
+        }
+        if let Some(task) = next {
+            self.inject(task);
         }
     }
 
@@ -251,7 +283,7 @@ impl Scheduler {
     /// `false`, there is none to be had, and the processor is still the caller's.
     #[must_use]
     fn hand_over(&self, processor: &Processor) -> bool {
-        let spare = self.spare.lock().pop();
+        let spare = self.spare.lock().workers.pop();
         if let Some(worker) = spare {
             worker.receive(processor);
             return true;
@@ -265,10 +297,24 @@ impl Scheduler {
             && self.start_worker(Some(processor)).is_ok()
     }
 
-    /// A processor that nobody could be found for.
-    fn adopt(&self) -> Option<&Processor> {
-        let index = self.closer.orphans().lock().pop()?;
-        self.processors.get(index)
+    /// A processor that nobody could be found for; else the worker is from now on one who waits for one.
+    fn adopt(&self, worker: WorkerRef) -> Option<&Processor> {
+        let mut spare = self.spare.lock();
+        match spare.processors.pop() {
+            Some(index) => self.processors.get(index),
+            None => {
+                spare.workers.push(worker);
+                None
+            }
+        }
+    }
+
+    /// Takes a worker out of those who wait for a processor. If this returns `false`, somebody else has,
+    /// and its processor is on the way.
+    fn give_up(&self, worker: WorkerRef) -> bool {
+        let mut spare = self.spare.lock();
+        let place = spare.workers.iter().position(|it| *it == worker);
+        place.map(|it| spare.workers.remove(it)).is_some()
     }
 
     /// Starts a kernel thread that works for this scheduler.
@@ -283,6 +329,11 @@ impl Scheduler {
     /// Some work lies where a searching worker would find it.
     fn any_work(&self) -> bool {
         !self.injector.is_empty() || self.processors.iter().any(Processor::has_queue)
+    }
+
+    /// As [`any_work`](Self::any_work), or in a next slot, where only its processor's worker finds it.
+    fn any_work_or_next(&self) -> bool {
+        !self.injector.is_empty() || self.processors.iter().any(Processor::has_work)
     }
 
     /// When the first alarm of all is due; `u64::MAX` if none is set.
@@ -327,8 +378,12 @@ impl Scheduler {
     /// A green thread has left its stack for the last time.
     fn finished(&self, processor: Option<&Processor>) {
         match processor {
-            Some(processor) => count(&processor.counters.finished),
-            None => _ = self.outside.finished.fetch_add(1, Relaxed),
+            // Release, both: who sees the end must see the spawn, in `live`.
+            Some(processor) => {
+                let ended = &processor.counters.finished;
+                ended.store(ended.load(Relaxed) + 1, Release);
+            }
+            None => _ = self.outside.finished.fetch_add(1, Release),
         }
         if self.flags.closing.load(Relaxed) {
             self.closer.look();
@@ -435,6 +490,18 @@ impl Home for Scheduler {
             // SAFETY: by the caller.
             None => unsafe { slab::free_global(block) },
         });
+    }
+
+    fn pin(&self, name: Option<&str>) -> io::Result<Pin> {
+        self.start_pinned(name)
+    }
+
+    fn home_of_spawned(&self) -> NonNull<dyn Home> {
+        self.as_home()
+    }
+
+    fn is_of(&self, runtime: *const ()) -> bool {
+        ptr::addr_eq(self, runtime)
     }
 
     fn wake(&self) -> Wake {

@@ -37,7 +37,7 @@ use crate::{
         clock,
         poller::{Poller, Turn},
     },
-    task::Task,
+    task::{Task, TaskRef},
     wait::{
         home::{self, Context, Suspend},
         reason::Reason,
@@ -57,7 +57,7 @@ use std::{
 /// Every so many turns a worker looks at alarms, descriptors and the injector.
 const LOOK_AROUND: u32 = 61;
 /// The stack of a worker, on which blocking calls run.
-const NATIVE_STACK_BYTES: usize = 8 << 20;
+pub(super) const NATIVE_STACK_BYTES: usize = 8 << 20;
 /// How long a slice a worker asks the kernel for: a short one is served sooner.
 const SLICE_NS: u64 = 100_000;
 
@@ -129,6 +129,10 @@ pub(super) struct Seen {
     pub(super) at: AtomicU64,
     /// How many green threads its processor had spawned.
     pub(super) spawned: AtomicU64,
+    /// The thread's processor time when the turn was first seen, if stalls are to be named.
+    pub(super) cpu_at_start: AtomicU64,
+    /// The turn that was named as a stall.
+    pub(super) warned: AtomicU32,
 }
 
 // SAFETY: the cells are its own thread's; the rest is shared by design.
@@ -372,6 +376,13 @@ impl Worker {
         }
     }
 
+    /// The green thread that it runs now, or did just now.
+    pub(super) fn running(&self) -> Option<TaskRef> {
+        let waiter = self.context.running()?;
+        // SAFETY: a green thread's record is a block of the slab, whoever has it by now.
+        unsafe { Task::try_share(Task::of(waiter)) }
+    }
+
     pub(super) fn is_batch(&self) -> bool {
         self.batch.load(Relaxed)
     }
@@ -439,17 +450,19 @@ impl Worker {
     fn wait_for_processor(&self) -> Option<&Processor> {
         let scheduler = self.scheduler();
         if self.own_processor().is_none() {
-            if let Some(orphan) = scheduler.adopt() {
-                self.processor
-                    .store(ptr::from_ref(orphan).cast_mut(), Relaxed);
-            } else {
-                scheduler.spare.lock().push(self.as_ref());
+            match scheduler.adopt(self.as_ref()) {
+                Some(orphan) => self
+                    .processor
+                    .store(ptr::from_ref(orphan).cast_mut(), Relaxed),
+                // Work may wait beside a lent processor, for want of a thread.
+                None if scheduler.any_work_or_next() => scheduler.wake_one(),
+                None => {}
             }
         }
         let deadline = Instant::now() + KEEP_ALIVE;
         loop {
             if scheduler.flags.stopped.load(Acquire) {
-                scheduler.spare.lock().retain(|it| *it != self.as_ref());
+                scheduler.give_up(self.as_ref());
                 return None;
             }
             if let Some(processor) = self.processor_of_taken() {
@@ -461,13 +474,9 @@ impl Worker {
                 return Some(processor);
             }
             if !self.parker.park(Some(deadline)) {
-                let mut spare = scheduler.spare.lock();
-                if let Some(place) = spare.iter().position(|it| *it == self.as_ref()) {
-                    spare.remove(place);
+                if scheduler.give_up(self.as_ref()) {
                     return None;
                 }
-                // Somebody has taken it out, and its processor is on the way.
-                drop(spare);
                 self.parker.park(None);
             }
         }
@@ -597,10 +606,12 @@ impl Worker {
                 let until = (first != u64::MAX).then(|| clock::from_ns(first));
                 self.parker.park(until);
             }
-            super::monitor::worker_wakes(by_poller);
         }
         drop(hold);
-        if scheduler.idle.get_up(self.as_ref()) {
+        let chosen = scheduler.idle.get_up(self.as_ref());
+        // After it is no sleeper any more, however short its sleep was: the monitor counts them.
+        super::monitor::worker_wakes(by_poller);
+        if chosen {
             // Chosen by somebody: the search, of which this worker is part, is its first duty.
             let found = self.find_as_searcher(processor);
             self.stop_searching(found);
@@ -685,22 +696,31 @@ impl Worker {
 
     /// Acts on how a green thread came back.
     #[inline]
-    fn after_turn(&self, task: NonNull<Task>, fiber: Fiber, how: usize) {
-        // SAFETY: the task is ours until it was parked or queued again.
-        let record = unsafe { task.as_ref() };
-        match how {
-            FINISHED => self.retire(task, fiber),
-            it if it == Off::Park as usize => {
-                if record.waiter().park() {
-                    // Woken before it was off its stack.
-                    self.requeue(task, Processor::run_next);
+    fn after_turn(&self, task: NonNull<Task>, fiber: Fiber, mut how: usize) {
+        // A loop, for one that makes one blocking call after another.
+        loop {
+            // SAFETY: the task is ours until it was parked or queued again.
+            let record = unsafe { task.as_ref() };
+            match how {
+                FINISHED => return self.retire(task, fiber),
+                it if it == Off::Park as usize => {
+                    if record.waiter().park() {
+                        // Woken before it was off its stack.
+                        self.requeue(task, Processor::run_next);
+                    }
+                    return;
+                }
+                it if it == Off::Yield as usize => {
+                    record.set_reason(Reason::None);
+                    return self.requeue(task, Processor::run_later);
+                }
+                _ => {
+                    if !self.run_job() {
+                        return self.scheduler().inject(task);
+                    }
+                    how = self.turn_of(record, fiber);
                 }
             }
-            it if it == Off::Yield as usize => {
-                record.set_reason(Reason::None);
-                self.requeue(task, Processor::run_later);
-            }
-            _ => self.run_job(task, fiber),
         }
     }
 
@@ -738,26 +758,22 @@ impl Worker {
         unsafe { Task::release(task) };
     }
 
-    /// Makes the blocking call that a green thread has asked for, then goes on with it.
+    /// Makes the blocking call that a green thread has asked for. If this returns `true`, the green thread
+    /// may go on here at once: this thread still has its processor.
     #[cold]
-    fn run_job(&self, task: NonNull<Task>, fiber: Fiber) {
-        let Some(mut job) = self.job.take() else {
-            return;
-        };
-        self.blocking_begins();
-        // SAFETY: the green thread waits for this, and so its job is there.
-        let job = unsafe { job.as_mut() };
-        job();
-        self.blocking_ends();
-        // Without a processor nobody may resume; with one, no queue is needed.
-        match self.own_processor() {
-            Some(_) => {
-                // SAFETY: the task is ours.
-                let how = self.turn_of(unsafe { task.as_ref() }, fiber);
-                self.after_turn(task, fiber, how);
-            }
-            None => self.scheduler().inject(task),
+    fn run_job(&self) -> bool {
+        if let Some(mut job) = self.job.take() {
+            self.blocking_begins();
+            // SAFETY: the green thread waits for this, and so its job is there.
+            let job = unsafe { job.as_mut() };
+            job();
+            self.blocking_ends();
         }
+        if self.scheduler().flags.stopped.load(Relaxed) {
+            // It was abandoned; somebody who only makes blocking calls would never end.
+            self.lose_processor();
+        }
+        self.own_processor().is_some()
     }
 
     /// This thread is about to block: its processor must not wait for it.
@@ -793,7 +809,7 @@ impl Worker {
                     .any(|it| it.sleeps_until() <= first && (!waited_for || !it.sleeps_apart()))
         };
         let busy = processor.has_work() || !scheduler.injector.is_empty() || must_watch();
-        if busy {
+        if busy && scheduler.may_add_thread() {
             self.grip.give();
             if scheduler.hand_over(processor) {
                 return;
@@ -822,14 +838,15 @@ impl Worker {
             .lent
             .lock()
             .retain(|it| *it != self.as_ref());
-        let has = self.grip.take_back();
+        // If this fails, somebody has it now; the next entry will tell.
+        _ = self.grip.take_back();
         super::monitor::worker_wakes(false);
         if in_task {
             // Back in a green thread's code, which will notice at its next entry.
             return;
         }
-        let inside = self.grip.enter();
-        if !(has || inside) {
+        // Asked anew: between the two the monitor may have taken what was taken back.
+        if !self.grip.enter() {
             self.lose_processor();
         }
     }

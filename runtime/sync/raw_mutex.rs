@@ -246,12 +246,6 @@ impl RawMutex {
         drop(line);
         drop(called);
     }
-
-    /// Somebody holds it, or held it just now.
-    #[cfg(all(test, not(loom)))]
-    pub(super) fn is_locked(&self) -> bool {
-        self.word.load(Relaxed) & LOCKED != 0
-    }
 }
 
 #[cfg(all(test, loom))]

@@ -40,8 +40,9 @@
 
 use crate::{
     base::{
+        parker::Parker,
         primitives::{
-            AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
+            AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
             Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
             fence,
         },
@@ -112,8 +113,8 @@ pub(crate) struct Task {
 struct Body {
     stage: AtomicU8,
     reason: AtomicU8,
-    /// A token left by `unpark`.
-    token: AtomicBool,
+    /// A token left by `unpark`; and where the kernel thread sleeps if this one waits as it unwinds.
+    token: Parker,
     fiber: Cell<Option<Fiber>>,
     join: AtomicUsize,
     code: &'static Code,
@@ -152,7 +153,9 @@ impl<F: FnOnce() -> T, T> CodeOf<F, T> {
         // SAFETY: a task that runs has a valid home.
         let result = if unsafe { task.body.home.as_ref() }.is_closing() {
             // What a destructor panics with is lost, as it is when a thread's locals are dropped.
-            drop(catch_unwind(AssertUnwindSafe(|| drop(closure))));
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(closure))) {
+                forget_payload(payload);
+            }
             Err(Box::new(Shutdown) as Box<dyn std::any::Any + Send>)
         } else {
             catch_unwind(AssertUnwindSafe(closure))
@@ -237,7 +240,7 @@ impl Task {
         let body = Body {
             stage: AtomicU8::new(Stage::Fresh as u8),
             reason: AtomicU8::new(Reason::None as u8),
-            token: AtomicBool::new(false),
+            token: Parker::new(),
             fiber: Cell::new(None),
             join: AtomicUsize::new(RUNNING),
             code: &CodeOf::<F, T>::CODE,
@@ -337,6 +340,11 @@ impl Task {
             Stage::Finished
         };
         self.body.stage.store(stage as u8, Relaxed);
+    }
+
+    /// It runs, on a stack that is no fiber's.
+    pub(crate) fn set_started(&self) {
+        self.body.stage.store(Stage::Started as u8, Relaxed);
     }
 
     /// Runs it from the first line to the last and passes on its result. It does not unwind.
@@ -454,32 +462,34 @@ impl Task {
         unsafe { self.payload.take() }
     }
 
-    /// Waits for a token and takes it; `false` if `deadline` comes first. On this task's own stack.
+    /// Waits until there is a token and takes it, or until `deadline`. On this task's own stack.
     pub(crate) fn park(&self, deadline: Option<std::time::Instant>) {
-        // Acquire: what was written before the `unpark`.
-        if self.body.token.swap(false, Acquire) {
+        // Acquire [token]: what was written before the `unpark`.
+        if self.body.token.take() {
             return;
+        }
+        if home::running().is_none() {
+            // It unwinds, and cannot leave its kernel thread.
+            return crate::wait::blocking(|| _ = self.body.token.park(deadline));
         }
         let waiting = Waiting::new();
         waiting.open();
         // SAFETY: `waiting` is alive.
         unsafe { waiting.waiter().as_ref() }.let_unpark();
-        // U1 is passed. Acquire, as above.
-        if self.body.token.swap(false, Acquire) && waiting.withdraw() {
+        // U1 is passed.
+        if self.body.token.take() && waiting.withdraw() {
             return;
         }
         match waiting.park(Reason::Park, deadline) {
             Verdict::CalledOff => crate::wait::unwind(),
-            Verdict::Retry | Verdict::TimedOut | Verdict::Chosen(_) => {
-                self.body.token.swap(false, Acquire);
-            }
+            Verdict::Retry | Verdict::TimedOut | Verdict::Chosen(_) => _ = self.body.token.take(),
         }
     }
 
     /// Leaves a token, and ends a [`park`](Self::park) that waits for one.
     pub(crate) fn unpark(&self) {
-        // Release: what was written before. U2 follows in `Waiter::unpark`.
-        self.body.token.store(true, Release);
+        // Release [token]: what was written before. U2 follows in `Waiter::unpark`.
+        self.body.token.unpark();
         fence(SeqCst);
         // SAFETY: the caller has a share in this record.
         if let Some(call) = unsafe { Waiter::unpark(NonNull::from(&self.waiter)) } {

@@ -19,7 +19,10 @@ use super::{
     reason::Reason,
     ticket::{Waiter, Wake},
 };
-use crate::coroutine::stack::StackClass;
+use crate::{
+    base::primitives::{AtomicPtr, Ordering::Relaxed},
+    coroutine::stack::StackClass,
+};
 use std::{
     cell::Cell,
     hint::black_box,
@@ -55,6 +58,13 @@ pub(crate) struct Fresh {
     pub(crate) id: u64,
 }
 
+/// A home for one green thread, and its block. It must be [launched](Home::launch).
+#[derive(Debug)]
+pub(crate) struct Pin {
+    pub(crate) home: NonNull<dyn Home>,
+    pub(crate) fresh: Fresh,
+}
+
 /// What a green thread may ask of whatever runs it.
 pub(crate) trait Home {
     /// Switches off the stack of `waiter`, the green thread that calls, and returns when it runs again,
@@ -73,6 +83,29 @@ pub(crate) trait Home {
     /// Makes a green thread runnable that has never run.
     fn start(&self, task: NonNull<Waiter>);
 
+    /// Makes the green thread runnable for which this home was [pinned](Self::pin).
+    fn launch(&self, task: NonNull<Waiter>) {
+        self.start(task);
+    }
+
+    /// A home with a kernel thread for one green thread alone, on the same runtime.
+    ///
+    /// # Errors
+    ///
+    /// If there is no kernel thread to be had, or never is one here.
+    fn pin(&self, _name: Option<&str>) -> io::Result<Pin> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "there are no kernel threads to be had here",
+        ))
+    }
+
+    /// The home of green threads that are spawned here.
+    fn home_of_spawned(&self) -> NonNull<dyn Home>;
+
+    /// It belongs to the runtime at that address, or is it.
+    fn is_of(&self, runtime: *const ()) -> bool;
+
     /// A block for a green thread's record and its number, with a stack of `class` reserved.
     ///
     /// # Errors
@@ -87,7 +120,7 @@ pub(crate) trait Home {
     /// It came from [`allocate`](Self::allocate), of any home, and nobody uses it any more.
     unsafe fn free(&self, block: NonNull<u8>);
 
-    /// How its green threads are made runnable.
+    /// How those whose home this is are made runnable.
     fn wake(&self) -> Wake;
 
     /// The home shuts down: green threads that have not run drop their closures, and others unwind.
@@ -113,7 +146,7 @@ pub(crate) struct Context {
     home: NonNull<dyn Home>,
     /// The green thread that runs on this kernel thread now, unless it left its stack for a blocking
     /// call.
-    running: Cell<Option<NonNull<Waiter>>>,
+    running: AtomicPtr<Waiter>,
     /// It unwinds because its home shuts down: it keeps this kernel thread until it is over.
     called_off: Cell<bool>,
 }
@@ -122,19 +155,21 @@ impl Context {
     pub(crate) fn new(home: NonNull<dyn Home>) -> Self {
         Self {
             home,
-            running: Cell::new(None),
+            running: AtomicPtr::new(ptr::null_mut()),
             called_off: Cell::new(false),
         }
     }
 
-    /// Says who runs now, and returns who did before.
+    /// Says who runs now.
     #[inline]
-    pub(crate) fn set_running(&self, waiter: Option<NonNull<Waiter>>) -> Option<NonNull<Waiter>> {
-        self.running.replace(waiter)
+    pub(crate) fn set_running(&self, waiter: Option<NonNull<Waiter>>) {
+        // Relaxed: others look at it as a hint.
+        self.running
+            .store(waiter.map_or(ptr::null_mut(), NonNull::as_ptr), Relaxed);
     }
 
     pub(crate) fn running(&self) -> Option<NonNull<Waiter>> {
-        self.running.get()
+        NonNull::new(self.running.load(Relaxed))
     }
 
     pub(crate) fn home(&self) -> NonNull<dyn Home> {
@@ -191,7 +226,7 @@ pub(crate) fn enter<R>(context: &Context, f: impl FnOnce() -> R) -> R {
 pub(crate) fn running() -> Option<(NonNull<Waiter>, NonNull<dyn Home>)> {
     // SAFETY: an entered context stays until it is left, and this thread is in the midst of it.
     let context = unsafe { context().as_ref() }?;
-    let waiter = context.running.get()?;
+    let waiter = context.running()?;
     (!std::thread::panicking()).then_some((waiter, context.home))
 }
 

@@ -141,10 +141,14 @@ impl Waiting {
         }
     }
 
-    /// Keeps the wait from being called off when the runtime shuts down.
-    pub(crate) fn shield(&self) {
-        // SAFETY: `self` is alive, and so is its waiter.
-        unsafe { self.waiter().as_ref() }.shield();
+    /// As [`open`](Self::open), for a wait that is not called off when the runtime shuts down.
+    pub(crate) fn open_shielded(&self) {
+        match &self.kind {
+            // SAFETY: the running green thread's own record.
+            Kind::Green { waiter, .. } => unsafe { waiter.as_ref() }.open_shielded(),
+            // Nobody calls off a kernel thread.
+            Kind::Thread(thread) => thread.waiter.open_parked(),
+        }
     }
 
     /// Opens the ticket in the hands of a partner: only the hold that this returns can end the wait.

@@ -6,6 +6,8 @@
     reason = "each test binary uses a part"
 )]
 
+pub mod in_child;
+
 use std::{env, fmt, panic, process::abort, sync::mpsc, thread, time::Duration};
 
 /// Where a test's threads run.
