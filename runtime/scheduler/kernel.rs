@@ -50,8 +50,8 @@ impl Attributes {
     const BYTES: u32 = size_of::<Self>() as u32;
 }
 
-/// Asks for the ordinary class with slices of `slice_ns`, which are short, and punctual
-/// timers: who has little to do is then served soon (Linux 6.12).
+/// Asks for the ordinary class with slices of `slice_ns`, which are short, and punctual timers:
+/// who has little to do is then served soon (Linux 6.12).
 pub(super) fn ask_for_short_slices(slice_ns: u64) {
     set_class(0, libc::SCHED_OTHER, slice_ns);
     punctual_timers();

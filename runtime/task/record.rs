@@ -482,7 +482,9 @@ impl Task {
         }
         match waiting.park(Reason::Park, deadline) {
             Verdict::CalledOff => crate::wait::unwind(),
-            Verdict::Retry | Verdict::TimedOut | Verdict::Chosen(_) => _ = self.body.token.take(),
+            Verdict::Retry | Verdict::TimedOut | Verdict::Chosen(_) => {
+                self.body.token.take();
+            }
         }
     }
 
