@@ -18,8 +18,10 @@ mod prices;
 mod process;
 mod server;
 
-use std::{error::Error, process::ExitCode, thread::available_parallelism, time::Instant};
-use sward::{Runtime, yield_now};
+use std::{
+    error::Error, process::ExitCode, sync::Arc, thread::available_parallelism, time::Instant,
+};
+use sward::{Runtime, sync::Barrier, yield_now};
 
 /// What may go wrong in one of the stations, on whatever thread.
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -59,9 +61,11 @@ fn give_way() -> Outcome {
     for (name, yields) in [("on and on:", false), ("with yield_now:", true)] {
         let order = runtime.run(move || {
             let (note, notes) = sward::channel::unbounded();
+            let ready = Arc::new(Barrier::new(2));
             let threads = ['a', 'b'].map(|letter| {
-                let note = note.clone();
+                let (note, ready) = (note.clone(), Arc::clone(&ready));
                 sward::spawn(move || {
+                    ready.wait();
                     for _ in 0..8 {
                         note.send(letter).expect("somebody reads");
                         if yields {
