@@ -1,0 +1,73 @@
+//! Guesses a forgotten PIN by brute force, and looks up between two guesses whether somebody else has it.
+//!
+//! Shows the `default` case: a green thread that computes polls a channel without ever waiting for it.
+//! Each has a part of the numbers. The first to find the right one says so and closes the channel, which
+//! all others see at their next look.
+//!
+//! Run it:
+//!
+//! ```text
+//! cargo run --release --example guess
+//! ```
+//!
+//! It prints the PIN, which is always the same; who found it, and after how many guesses, goes to stderr:
+//!
+//! ```text
+//! the lock opens with 739391
+//! ```
+
+use sward::{channel, select, sync::WaitGroup};
+
+const GUESSERS: u32 = 8;
+const PINS: u32 = 1_000_000;
+
+/// What the lock keeps: nobody can tell the PIN from it, and 739391 is the first that fits.
+const SECRET: u64 = scramble(739_391);
+
+fn main() {
+    let pin = sward::run(|| {
+        let (found, finds) = channel::bounded(1);
+        let (quit_to, quit) = channel::bounded::<()>(0);
+        let all = WaitGroup::new();
+        for guesser in 0..GUESSERS {
+            let (found, quit_to, quit) = (found.clone(), quit_to.clone(), quit.clone());
+            all.go(move || {
+                let mut guesses = 0_u32;
+                for pin in (guesser..PINS).step_by(GUESSERS as usize) {
+                    select! {
+                        recv(quit) -> _ => break,
+                        default => {}
+                    }
+                    guesses += 1;
+                    if scramble(pin) == SECRET {
+                        quit_to.close();
+                        // There is room for one, and only one can fit.
+                        if found.send(pin).is_ok() {
+                            eprintln!("found by guesser {guesser}");
+                        }
+                        break;
+                    }
+                }
+                eprintln!("guesser {guesser} made {guesses} guesses");
+            });
+        }
+        drop(found);
+        all.wait();
+        finds.recv()
+    });
+    match pin {
+        Ok(pin) => println!("the lock opens with {pin:06}"),
+        Err(_) => println!("the lock is broken"),
+    }
+}
+
+/// A lock's one-way function, slow on purpose.
+const fn scramble(pin: u32) -> u64 {
+    let mut hash = pin as u64;
+    let mut round = 0;
+    while round < 50 {
+        hash = (hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ round;
+        round += 1;
+    }
+    hash
+}
