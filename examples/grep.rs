@@ -15,7 +15,7 @@
 //! for itself:
 //!
 //! ```text
-//! examples/grep.rs:38: const NEEDLE: &str = "a needle in a haystack, and only here";
+//! examples/grep.rs:36: const NEEDLE: &str = ..
 //! 1 line in 1 file
 //! ```
 

@@ -21,8 +21,8 @@ use sward::{channel, select, sync::WaitGroup};
 const GUESSERS: u32 = 8;
 const PINS: u32 = 1_000_000;
 
-/// What the lock keeps: nobody can tell the PIN from it, and 739391 is the first that fits.
-const SECRET: u64 = scramble(739_391);
+/// What the lock keeps of its PIN.
+const SECRET: u64 = 0xd968_b937_a6e4_62f5;
 
 fn main() {
     let pin = sward::run(|| {
@@ -61,13 +61,9 @@ fn main() {
     }
 }
 
-/// A lock's one-way function, slow on purpose.
-const fn scramble(pin: u32) -> u64 {
-    let mut hash = pin as u64;
-    let mut round = 0;
-    while round < 50 {
-        hash = (hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ round;
-        round += 1;
-    }
-    hash
+/// The lock's function, which nobody knows how to reverse; slow on purpose.
+fn scramble(pin: u32) -> u64 {
+    (0..50).fold(u64::from(pin), |hash, round| {
+        (hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ round
+    })
 }
