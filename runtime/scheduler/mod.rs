@@ -33,7 +33,7 @@ use crate::{
         primitives::{
             AtomicU64,
             Ordering::{Acquire, Relaxed, Release, SeqCst},
-            fence,
+            fence, global,
         },
         slab,
     },
@@ -113,7 +113,7 @@ struct Outside {
 }
 
 /// Where the numbers of green threads come from.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+static NEXT_ID: global::AtomicU64 = global::AtomicU64::new(1);
 /// How many numbers a processor takes at once.
 const IDS: u64 = 64;
 
@@ -297,12 +297,11 @@ impl Scheduler {
     /// A processor that nobody could be found for; else the worker is from now on one who waits for one.
     fn adopt(&self, worker: WorkerRef) -> Option<&Processor> {
         let mut spare = self.spare.lock();
-        match spare.processors.pop() {
-            Some(index) => self.processors.get(index),
-            None => {
-                spare.workers.push(worker);
-                None
-            }
+        if let Some(index) = spare.processors.pop() {
+            self.processors.get(index)
+        } else {
+            spare.workers.push(worker);
+            None
         }
     }
 

@@ -5,9 +5,11 @@ mod support;
 
 mod blocking;
 mod channel_basic;
+mod channel_drop;
 mod channel_pipeline;
 mod channel_select;
 mod channel_timer;
+mod context;
 mod net_tcp;
 mod net_udp;
 mod net_unix;
