@@ -184,6 +184,31 @@ mod model {
         });
     }
 
+    /// Whoever pushes while somebody searches wakes nobody: then the searcher, though it has found other
+    /// work, wakes the next.
+    #[test]
+    fn the_last_searcher_sees_what_was_pushed_meanwhile() {
+        loom::model(|| {
+            let shared = Arc::new((Idle::new(), AtomicUsize::new(0)));
+            assert!(shared.0.sleep(0_u8, || false));
+            assert!(shared.0.start_searching(4));
+            let pusher = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    let (idle, queue) = &*shared;
+                    queue.fetch_add(1, Relaxed); // S1
+                    idle.wake_one(|_| true).is_some()
+                }
+            });
+            let (idle, queue) = &*shared;
+            let wakes = idle.stop_searching()
+                && queue.load(Relaxed) > 0
+                && idle.wake_one(|_| true).is_some();
+            let woken = pusher.join().expect("no panic");
+            assert!(wakes || woken, "the sleeper sleeps on");
+        });
+    }
+
     /// Two pushes wake two sleepers at most, and none twice.
     #[test]
     fn a_sleeper_is_woken_by_one() {
