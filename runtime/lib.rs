@@ -8,11 +8,13 @@
 
 mod base;
 pub mod channel;
+pub mod context;
 mod coroutine;
 mod driver;
 pub mod net;
 mod runtime;
 mod scheduler;
+pub mod sim;
 pub mod sync;
 mod task;
 pub mod thread;

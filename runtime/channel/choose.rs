@@ -212,6 +212,7 @@ fn hand_back(arm: Arm<'_>, claim: Claim) {
 /// If it is `biased`, the first of those that are ready.
 #[inline]
 pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option<Operation<'a>> {
+    crate::wait::point();
     let time = time_for(arms);
     let (picked, sum) = look(arms, biased, time);
     if let Some(index) = picked {
@@ -235,6 +236,7 @@ pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option
 
 /// Waits until one of `arms` is ready, without claiming it.
 pub(super) fn ready(arms: &[Arm<'_>], biased: bool, until: Until) -> Option<usize> {
+    crate::wait::point();
     choose_slowly(arms, biased, until, Purpose::Watch).map(|(index, _)| index)
 }
 

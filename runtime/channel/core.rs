@@ -294,6 +294,7 @@ impl<T> Channel<T> {
     /// Sends, waiting `until` then.
     #[inline]
     pub(super) fn send(&self, message: T, until: Until) -> Result<(), Unsent<T>> {
+        crate::wait::point();
         if until == Until::Now && self.shared.hint() & SENDABLE == 0 {
             return Err(Unsent::Late(message));
         }
@@ -377,6 +378,7 @@ impl<T> Channel<T> {
     /// Receives, waiting `until` then.
     #[inline]
     pub(super) fn receive(&self, until: Until) -> Result<T, Unreceived> {
+        crate::wait::point();
         if until == Until::Now && self.shared.hint() & RECEIVABLE == 0 {
             return Err(Unreceived::Late);
         }

@@ -33,7 +33,7 @@ use crate::{
         primitives::{
             AtomicU64,
             Ordering::{Acquire, Relaxed, Release, SeqCst},
-            fence,
+            fence, global,
         },
         slab,
     },
@@ -87,8 +87,6 @@ pub(crate) struct Scheduler {
     spare: Lock<Spare>,
     /// Every worker.
     workers: Lock<Vec<worker::Slot>>,
-    /// Kernel threads with a green thread each, and records of those that were.
-    pinned: Lock<Vec<Arc<pinned::Pinned>>>,
     flags: Flags,
     /// What happened where no processor was at hand.
     outside: Outside,
@@ -115,7 +113,7 @@ struct Outside {
 }
 
 /// Where the numbers of green threads come from.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+static NEXT_ID: global::AtomicU64 = global::AtomicU64::new(1);
 /// How many numbers a processor takes at once.
 const IDS: u64 = 64;
 
@@ -145,7 +143,6 @@ impl Scheduler {
             lent: Lock::new(Vec::new()),
             spare: Lock::new(Spare::default()),
             workers: Lock::new(Vec::new()),
-            pinned: Lock::new(Vec::new()),
             flags: Flags::default(),
             outside: Outside::default(),
             warned_at: AtomicU64::new(0),

@@ -176,7 +176,7 @@ impl WorkerRef {
 }
 
 /// What every green thread's fiber runs.
-pub(super) const ENTRY: Entry = run_task;
+pub(crate) const ENTRY: Entry = run_task;
 
 /// Runs one green thread from its first line to its last.
 ///
@@ -196,7 +196,7 @@ fn describe(task: *const (), to: &mut dyn fmt::Write) -> fmt::Result {
     let task = unsafe { &*task.cast::<Task>() };
     write!(
         to,
-        "green thread '{}' (id {}, spawned at {})",
+        "'{}' (id {}, spawned at {})",
         task.name().unwrap_or("<unnamed>"),
         task.id(),
         task.spawned_at()
@@ -204,7 +204,7 @@ fn describe(task: *const (), to: &mut dyn fmt::Write) -> fmt::Result {
 }
 
 /// What the process needs once before green threads run.
-pub(super) fn prepare_process() -> io::Result<()> {
+pub(crate) fn prepare_process() -> io::Result<()> {
     overflow::install(describe)
 }
 

@@ -113,6 +113,7 @@ impl<T: ?Sized> RwLock<T> {
     /// If it is poisoned; the guard is in the error.
     #[inline]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
+        crate::wait::point();
         // Without a deadline it cannot be late.
         _ = self.raw.read(|| None);
         self.read_guard()
@@ -126,6 +127,7 @@ impl<T: ?Sized> RwLock<T> {
     /// guard, if it would not and the lock is poisoned.
     #[inline]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
+        crate::wait::point();
         if !self.raw.try_read() {
             return Err(TryLockError::WouldBlock);
         }
@@ -140,6 +142,7 @@ impl<T: ?Sized> RwLock<T> {
     /// [`WouldBlock`](TryLockError::WouldBlock) if it had to wait for longer; `Poisoned`, with the guard,
     /// if it was locked and is poisoned.
     pub fn read_timeout(&self, timeout: Duration) -> TryLockResult<RwLockReadGuard<'_, T>> {
+        crate::wait::point();
         match self.raw.read(|| deadline_after(timeout)) {
             Ok(()) => Ok(self.read_guard()?),
             Err(_) => Err(TryLockError::WouldBlock),
@@ -153,6 +156,7 @@ impl<T: ?Sized> RwLock<T> {
     /// If it is poisoned; the guard is in the error.
     #[inline]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
+        crate::wait::point();
         // Without a deadline it cannot be late.
         _ = self.raw.write(|| None);
         self.write_guard()
@@ -166,6 +170,7 @@ impl<T: ?Sized> RwLock<T> {
     /// the guard, if it would not and the lock is poisoned.
     #[inline]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
+        crate::wait::point();
         if !self.raw.try_write() {
             return Err(TryLockError::WouldBlock);
         }
@@ -191,6 +196,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// As [`read_timeout`](Self::read_timeout).
     pub fn write_timeout(&self, timeout: Duration) -> TryLockResult<RwLockWriteGuard<'_, T>> {
+        crate::wait::point();
         match self.raw.write(|| deadline_after(timeout)) {
             Ok(()) => Ok(self.write_guard()?),
             Err(_) => Err(TryLockError::WouldBlock),

@@ -216,6 +216,7 @@ impl WaitGroup {
     #[inline]
     #[track_caller]
     pub fn done(&self) {
+        crate::wait::point();
         assert!(
             self.counter.done(1),
             "a wait group's count cannot go below zero"
@@ -226,6 +227,7 @@ impl WaitGroup {
     /// even if the group is used again at once.
     #[inline]
     pub fn wait(&self) {
+        crate::wait::point();
         if !self.counter.is_done() {
             // Without a deadline it cannot be late.
             _ = self.counter.wait(None);
@@ -277,6 +279,7 @@ impl WaitGroup {
     /// assert!(group.wait_timeout(Duration::ZERO));
     /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        crate::wait::point();
         self.counter.is_done() || self.counter.wait(deadline_after(timeout)).is_ok()
     }
 }

@@ -87,7 +87,10 @@ impl Thread {
     /// Tokens do not add up. What the caller did before, the other sees when its `park` returns.
     pub fn unpark(&self) {
         match &self.kind {
-            Kind::Green(task) => task.unpark(),
+            Kind::Green(task) => {
+                task.unpark();
+                wait::point();
+            }
             Kind::Kernel(thread) => thread.unpark(),
         }
     }
@@ -135,6 +138,7 @@ pub fn current() -> Thread {
 /// sleeper.join().expect("it was woken");
 /// ```
 pub fn park() {
+    wait::point();
     match TaskRef::running() {
         Some(task) => task.park(None),
         None => wait::blocking(thread::park),
@@ -143,6 +147,7 @@ pub fn park() {
 
 /// As [`park`], but for no longer than `timeout`.
 pub fn park_timeout(timeout: Duration) {
+    wait::point();
     match TaskRef::running() {
         Some(task) => task.park(wait::deadline_after(timeout)),
         None => wait::blocking(|| thread::park_timeout(timeout)),

@@ -31,6 +31,7 @@ use crate::base::{
     lock::{Guard, Lock},
     parker::Parker,
 };
+pub(crate) use home::point;
 use home::{Context, Home, Suspend};
 use line::{Line, Node};
 use reason::Reason;
@@ -191,12 +192,7 @@ impl Waiting {
 impl ThreadWaiter {
     #[cold]
     fn park(&self, deadline: Option<Instant>) -> Verdict {
-        // SAFETY: the home of an entered context is valid.
-        let home = home::home().map(|it| unsafe { it.as_ref() });
-        if let Some(home) = home {
-            home.blocking_begins();
-        }
-        if !self.parker.park(deadline) {
+        if !self.sleep(deadline) {
             let waiter = NonNull::from(self).cast();
             // SAFETY: `self` is alive.
             match unsafe { Waiter::call(waiter, Verdict::TimedOut) } {
@@ -205,13 +201,19 @@ impl ThreadWaiter {
                     let _not_owed = ManuallyDrop::new(call);
                 }
                 // Called, or held, at the last moment: the token is on its way.
-                None => _ = self.parker.park(None),
+                None => _ = self.sleep(None),
             }
         }
-        if let Some(home) = home {
-            home.blocking_ends();
-        }
         self.waiter.finish()
+    }
+
+    /// Sleeps until there is a token; `false` if `deadline` comes first.
+    fn sleep(&self, deadline: Option<Instant>) -> bool {
+        match home::home() {
+            // SAFETY: the home of an entered context is valid.
+            Some(home) => unsafe { home.as_ref() }.park_kernel_thread(&self.parker, deadline),
+            None => self.parker.park(deadline),
+        }
     }
 }
 
