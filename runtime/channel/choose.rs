@@ -23,7 +23,7 @@ use super::{
     draw,
     receiver::{Flavour, Receiver, wait_for_nothing},
     sender::Sender,
-    state::{Berth, Claim, Core, RECEIVABLE, SENDABLE, Shared, is_berth},
+    state::{Berth, Claim, Core, Partner, RECEIVABLE, SENDABLE, Shared, is_berth},
 };
 use crate::{
     base::lock::Guard,
@@ -138,10 +138,9 @@ impl fmt::Debug for Arm<'_> {
 }
 
 /// An operation that was chosen: a claim, to be used or handed back.
-#[doc(hidden)]
 #[derive(Debug)]
 #[must_use = "what was chosen is handed back when this is dropped"]
-pub struct Operation<'a> {
+pub(super) struct Operation<'a> {
     arm: Arm<'a>,
     index: usize,
     claim: Option<Claim>,
@@ -150,7 +149,7 @@ pub struct Operation<'a> {
 impl Operation<'_> {
     /// Which arm was chosen.
     #[inline]
-    pub fn index(&self) -> usize {
+    pub(super) fn index(&self) -> usize {
         self.index
     }
 
@@ -374,6 +373,15 @@ fn choose_slowly(
     }
 }
 
+/// What a look under all locks came to.
+enum Attempt {
+    /// An arm is ready, and claimed unless it is only watched.
+    Done(usize, Option<Claim>),
+    /// The partner is a selector that has no message yet.
+    Promise(usize, Partner),
+    Nothing,
+}
+
 /// A selector at work.
 struct Selector<'s, 'a> {
     arms: &'s [Arm<'a>],
@@ -410,30 +418,18 @@ impl<'a> Selector<'_, 'a> {
         };
         loop {
             let mut promise = None;
-            let time = time_for(self.arms);
-            while let Some(index) = self.draw(biased, time) {
-                if purpose == Purpose::Watch {
+            match self.attempt(biased) {
+                Attempt::Done(index, claim) => {
                     self.leave();
                     self.unlock();
-                    return Some((index, None));
+                    return Some((index, claim));
                 }
-                let arm = self.arms[index];
-                match arm.claim(self.core(index), time) {
-                    Some(claim) if arm.is_promise(&claim) => {
-                        promise = Some((index, claim));
-                        break;
-                    }
-                    None => {}
-                    claim => {
-                        self.leave();
-                        self.unlock();
-                        return Some((index, claim));
-                    }
-                }
+                Attempt::Promise(index, partner) => promise = Some((index, partner)),
+                Attempt::Nothing => {}
             }
             let mut call = None;
             let mut deadline = None;
-            if let Some((mine, Claim::Held(partner))) = promise {
+            if let Some((mine, partner)) = promise {
                 let called = Called {
                     call: partner.hold.commit(Verdict::Chosen(partner.index)),
                     index: partner.index,
@@ -490,6 +486,31 @@ impl<'a> Selector<'_, 'a> {
                 linked = false;
             }
         }
+    }
+
+    /// Draws arms that are ready until one is claimed.
+    fn attempt(&mut self, biased: bool) -> Attempt {
+        let time = time_for(self.arms);
+        while let Some(index) = self.draw(biased, time) {
+            if self.purpose == Purpose::Watch {
+                return Attempt::Done(index, None);
+            }
+            let arm = self.arms[index];
+            let Some(claim) = arm.claim(self.core(index), time) else {
+                // It was called meanwhile, through another channel: the next draw passes it over.
+                continue;
+            };
+            let promise = arm.is_promise(&claim);
+            if let Claim::Held(partner) = claim {
+                return if promise {
+                    Attempt::Promise(index, partner)
+                } else {
+                    Attempt::Done(index, Some(Claim::Held(partner)))
+                };
+            }
+            return Attempt::Done(index, Some(claim));
+        }
+        Attempt::Nothing
     }
 
     fn node(&self, index: usize) -> NonNull<Node> {

@@ -84,7 +84,10 @@ fn the_stack_is_the_kernel_threads_own() {
 #[test]
 fn others_go_on_meanwhile() {
     on_every_home(|home| {
-        let (go, gone) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (go, gone) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicBool::new(false)),
+        );
         let other = home.spawn({
             let (go, gone) = (Arc::clone(&go), Arc::clone(&gone));
             move || {

@@ -34,10 +34,19 @@ fn bad_input_is_refused() {
     let error = |it: sward::RuntimeBuilder| it.build().expect_err("refused").kind();
     let builder = Runtime::builder;
     assert_eq!(error(builder().workers(0)), io::ErrorKind::InvalidInput);
-    assert_eq!(error(builder().workers(usize::MAX)), io::ErrorKind::InvalidInput);
-    assert_eq!(error(builder().workers(1).name("a\0b")), io::ErrorKind::InvalidInput);
+    assert_eq!(
+        error(builder().workers(usize::MAX)),
+        io::ErrorKind::InvalidInput
+    );
+    assert_eq!(
+        error(builder().workers(1).name("a\0b")),
+        io::ErrorKind::InvalidInput
+    );
     for bytes in [usize::MAX, usize::MAX / 2, 1 << 47] {
-        assert!(builder().workers(1).stack_size(bytes).build().is_err(), "{bytes}");
+        assert!(
+            builder().workers(1).stack_size(bytes).build().is_err(),
+            "{bytes}"
+        );
     }
     for bytes in [0, 1, 16 << 10] {
         let it = builder().workers(1).stack_size(bytes).build();
@@ -50,14 +59,23 @@ fn bad_input_is_refused() {
 
 #[test]
 fn the_environment_says_how_many_workers() {
-    for (text, works) in [("3", true), (" 2 ", true), ("0", false), ("many", false), ("", false)] {
+    for (text, works) in [
+        ("3", true),
+        (" 2 ", true),
+        ("0", false),
+        ("many", false),
+        ("", false),
+    ] {
         let ended = in_child::run("runtime::child_runs_globally", |it| {
             _ = it.env("SWARD_WORKERS", text);
         });
         let ran = ended.said.contains("1 passed");
         assert_eq!(ran, works, "{text:?} {ended:?}");
         if !works {
-            assert!(ended.complained.contains("workers") || ended.complained.contains("SWARD_WORKERS"), "{ended:?}");
+            assert!(
+                ended.complained.contains("workers") || ended.complained.contains("SWARD_WORKERS"),
+                "{ended:?}"
+            );
         }
     }
 }
@@ -65,7 +83,10 @@ fn the_environment_says_how_many_workers() {
 #[test]
 #[ignore = "run by another test"]
 fn child_runs_globally() {
-    assert_eq!(sward::run(|| sward::spawn(|| 1).join().expect("no panic")), 1);
+    assert_eq!(
+        sward::run(|| sward::spawn(|| 1).join().expect("no panic")),
+        1
+    );
 }
 
 #[test]
@@ -78,7 +99,10 @@ fn run_returns_while_others_still_run() {
     let payload = catch_unwind(std::panic::AssertUnwindSafe(|| {
         it.run(|| resume_unwind(Box::new(6_u8)));
     }));
-    assert_eq!(payload.expect_err("it comes through").downcast_ref(), Some(&6_u8));
+    assert_eq!(
+        payload.expect_err("it comes through").downcast_ref(),
+        Some(&6_u8)
+    );
 }
 
 #[test]
@@ -180,7 +204,10 @@ fn child_shuts_down() {
     // Fresh ones: their worker is busy until the runtime closes.
     let it = runtime(1);
     let dropped = Arc::new(AtomicUsize::new(0));
-    let (busy, go) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (busy, go) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
     let spawner = it.spawn({
         let (busy, go, dropped) = (Arc::clone(&busy), Arc::clone(&go), Arc::clone(&dropped));
         move || {
@@ -318,7 +345,10 @@ fn those_in_blocking_calls_are_abandoned_in_time() {
         let start = Instant::now();
         it.shutdown_timeout(Duration::from_millis(300));
         let took = start.elapsed();
-        assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(10), "{took:?}");
+        assert!(
+            took >= Duration::from_millis(300) && took < Duration::from_secs(10),
+            "{took:?}"
+        );
         // The others were unwound meanwhile.
         for handle in parked {
             assert!(handle.join().expect_err("called off").is::<Shutdown>());
@@ -442,7 +472,10 @@ fn child_starts_and_stops() {
             })
             .collect();
         let parked = it.spawn(thread::park);
-        let sum: i32 = threads.into_iter().map(|it| it.join().expect("no panic")).sum();
+        let sum: i32 = threads
+            .into_iter()
+            .map(|it| it.join().expect("no panic"))
+            .sum();
         assert_eq!(sum, 10);
         drop(it);
         assert!(parked.join().is_err());
@@ -489,12 +522,20 @@ fn without_memory_a_spawn_is_an_error() {
 #[test]
 #[ignore = "run by another test"]
 fn child_runs_out_of_memory() {
-    assert!(Runtime::builder().workers(1).stack_size(4 << 30).build().is_err());
+    assert!(
+        Runtime::builder()
+            .workers(1)
+            .stack_size(4 << 30)
+            .build()
+            .is_err()
+    );
     let it = runtime(1);
     let (spawned, ended) = it.run(|| {
         let mut threads = Vec::new();
         let error = loop {
-            let parked = thread::Builder::new().stack_size(64 << 20).spawn(thread::park);
+            let parked = thread::Builder::new()
+                .stack_size(64 << 20)
+                .spawn(thread::park);
             match parked {
                 Ok(handle) => threads.push(handle),
                 Err(error) => break error,
@@ -542,7 +583,10 @@ fn child_runs_out_of_threads() {
         unsafe { libc::getrlimit(libc::RLIMIT_NPROC, &raw mut limit) };
         limit.rlim_cur = threads;
         // SAFETY: a system call on a value of our own.
-        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) }, 0);
+        assert_eq!(
+            unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) },
+            0
+        );
     };
     // So that the monitor is there.
     let first = runtime(1);
@@ -566,7 +610,10 @@ fn child_runs_out_of_threads() {
                 })
             })
             .collect();
-        threads.into_iter().map(|it| it.join().expect("no panic")).sum()
+        threads
+            .into_iter()
+            .map(|it| it.join().expect("no panic"))
+            .sum()
     });
     assert_eq!(sum, 50);
     few(own + 20);

@@ -33,7 +33,12 @@ fn a_result_of_any_type_comes_back() {
         assert_eq!(out.expect("no panic"), "moved in and out");
         let large = sward::spawn(|| [7_u8; 10_000]).join().expect("no panic");
         assert!(large.iter().all(|it| *it == 7));
-        assert_eq!(sward::spawn(|| Box::new([1_u64; 8])).join().expect("no panic")[7], 1);
+        assert_eq!(
+            sward::spawn(|| Box::new([1_u64; 8]))
+                .join()
+                .expect("no panic")[7],
+            1
+        );
     });
 }
 
@@ -296,8 +301,14 @@ fn green_and_kernel_threads_spawn_on_several_runtimes_at_once() {
 #[test]
 fn a_plain_threads_spawn_goes_to_the_global_runtime() {
     let (one, two) = (sward::spawn(|| 1), sward::spawn(|| 2));
-    assert_eq!(one.join().expect("no panic") + two.join().expect("no panic"), 3);
-    assert_eq!(sward::run(|| sward::spawn(|| 4).join().expect("no panic")), 4);
+    assert_eq!(
+        one.join().expect("no panic") + two.join().expect("no panic"),
+        3
+    );
+    assert_eq!(
+        sward::run(|| sward::spawn(|| 4).join().expect("no panic")),
+        4
+    );
     let payload = catch_unwind(|| sward::run(|| resume_unwind(Box::new(5_i32)))).err();
     let payload = payload.expect("the panic comes through");
     assert_eq!(payload.downcast_ref(), Some(&5_i32));
@@ -443,7 +454,9 @@ fn destructors_may_wait_while_their_thread_unwinds() {
             let payload = thread.join().expect_err("it panicked");
             assert_eq!(payload.downcast_ref(), Some(&number));
         }
-        let counted = lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let counted = lock
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         assert_eq!(*counted, 20);
     });
 }

@@ -8,7 +8,10 @@ mod support;
 use std::{
     hint::black_box,
     panic::resume_unwind,
-    sync::{Arc, atomic::{AtomicBool, Ordering::SeqCst}},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::Duration,
 };
 use support::{in_child, runtime};
@@ -71,7 +74,10 @@ fn child_overflows() {
 #[test]
 fn an_overflow_without_a_name_is_reported_too() {
     let said = in_child::dies("child_overflows_after_a_blocking_call", libc::SIGABRT);
-    assert!(said.contains("'<unnamed>'") && said.contains("overflowed"), "{said}");
+    assert!(
+        said.contains("'<unnamed>'") && said.contains("overflowed"),
+        "{said}"
+    );
 }
 
 /// On a stack that has moved from worker to worker.
