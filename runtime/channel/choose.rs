@@ -136,10 +136,9 @@ impl fmt::Debug for Arm<'_> {
 }
 
 /// An operation that was chosen: a claim, to be used or handed back.
-#[doc(hidden)]
 #[derive(Debug)]
 #[must_use = "what was chosen is handed back when this is dropped"]
-pub struct Operation<'a> {
+pub(super) struct Operation<'a> {
     arm: Arm<'a>,
     index: usize,
     claim: Option<Claim>,
@@ -148,7 +147,7 @@ pub struct Operation<'a> {
 impl Operation<'_> {
     /// Which arm was chosen.
     #[inline]
-    pub fn index(&self) -> usize {
+    pub(super) fn index(&self) -> usize {
         self.index
     }
 
@@ -392,6 +391,15 @@ fn choose_slowly(
     }
 }
 
+/// What a look under all locks came to.
+enum Attempt {
+    /// An arm is ready, and claimed unless it is only watched.
+    Done(usize, Option<Claim>),
+    /// The partner is a selector that has no message yet.
+    Promise(usize, Partner),
+    Nothing,
+}
+
 /// A selector at work.
 struct Selector<'s, 'a> {
     arms: &'s [Arm<'a>],
@@ -420,26 +428,14 @@ impl<'a> Selector<'_, 'a> {
         let reason = self.reason();
         loop {
             let mut promise = None;
-            let time = time_for(self.arms);
-            while let Some(index) = self.draw(biased, time) {
-                if purpose == Purpose::Watch {
+            match self.attempt(biased) {
+                Attempt::Done(index, claim) => {
                     self.leave();
                     self.unlock();
-                    return Some((index, None));
+                    return Some((index, claim));
                 }
-                let arm = self.arms[index];
-                match arm.claim(self.core(index), time) {
-                    Some(Claim::Held(partner)) if arm.is_promise(&partner) => {
-                        promise = Some((index, partner));
-                        break;
-                    }
-                    None => {}
-                    claim => {
-                        self.leave();
-                        self.unlock();
-                        return Some((index, claim));
-                    }
-                }
+                Attempt::Promise(index, partner) => promise = Some((index, partner)),
+                Attempt::Nothing => {}
             }
             let mut call = None;
             let mut deadline = None;
@@ -509,6 +505,28 @@ impl<'a> Selector<'_, 'a> {
         } else {
             Reason::Select
         }
+    }
+
+    /// Draws arms that are ready until one is claimed.
+    fn attempt(&mut self, biased: bool) -> Attempt {
+        let time = time_for(self.arms);
+        while let Some(index) = self.draw(biased, time) {
+            if self.purpose == Purpose::Watch {
+                return Attempt::Done(index, None);
+            }
+            let arm = self.arms[index];
+            let Some(claim) = arm.claim(self.core(index), time) else {
+                // It was called meanwhile, through another channel: the next draw passes it over.
+                continue;
+            };
+            return match claim {
+                Claim::Held(partner) if arm.is_promise(&partner) => {
+                    Attempt::Promise(index, partner)
+                }
+                claim => Attempt::Done(index, Some(claim)),
+            };
+        }
+        Attempt::Nothing
     }
 
     fn node(&self, index: usize) -> NonNull<Node> {
