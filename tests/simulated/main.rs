@@ -1,4 +1,4 @@
-//! Orders and times that a seed decides: planted bugs are found, what is right holds, runs repeat exactly.
+//! Orders that a seed decides: planted bugs are found, what is right holds, runs repeat exactly.
 
 mod found;
 mod holds;
