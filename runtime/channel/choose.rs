@@ -417,15 +417,7 @@ impl<'a> Selector<'_, 'a> {
         self.lock();
         let mut linked = false;
         let mut last = until == Until::Now;
-        let reason = if self
-            .arms
-            .iter()
-            .all(|it| matches!(it.target, Target::Nothing))
-        {
-            Reason::Never
-        } else {
-            Reason::Select
-        };
+        let reason = self.reason();
         loop {
             let mut promise = None;
             let time = time_for(self.arms);
@@ -507,6 +499,15 @@ impl<'a> Selector<'_, 'a> {
                 self.leave();
                 linked = false;
             }
+        }
+    }
+
+    fn reason(&self) -> Reason {
+        let hopeless = |it: &Arm<'_>| matches!(it.target, Target::Nothing);
+        if self.arms.iter().all(hopeless) {
+            Reason::Never
+        } else {
+            Reason::Select
         }
     }
 

@@ -297,12 +297,11 @@ impl Scheduler {
     /// A processor that nobody could be found for; else the worker is from now on one who waits for one.
     fn adopt(&self, worker: WorkerRef) -> Option<&Processor> {
         let mut spare = self.spare.lock();
-        match spare.processors.pop() {
-            Some(index) => self.processors.get(index),
-            None => {
-                spare.workers.push(worker);
-                None
-            }
+        if let Some(index) = spare.processors.pop() {
+            self.processors.get(index)
+        } else {
+            spare.workers.push(worker);
+            None
         }
     }
 

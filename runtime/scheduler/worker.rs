@@ -379,8 +379,10 @@ impl Worker {
     /// The green thread that it runs now, or did just now.
     pub(super) fn running(&self) -> Option<TaskRef> {
         let waiter = self.context.running()?;
-        // SAFETY: a green thread's record is a block of the slab, whoever has it by now.
-        unsafe { Task::try_share(Task::of(waiter)) }
+        // SAFETY: what runs, or did just now, is a green thread.
+        let task = unsafe { Task::of(waiter) };
+        // SAFETY: its record is a block of the slab, whoever has it by now.
+        unsafe { Task::try_share(task) }
     }
 
     pub(super) fn is_batch(&self) -> bool {
