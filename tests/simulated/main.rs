@@ -1,5 +1,6 @@
 //! Orders that a seed decides: planted bugs are found, what is right holds, runs repeat exactly.
 
+mod contexts;
 mod found;
 mod holds;
 mod limits;
