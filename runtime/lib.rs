@@ -11,6 +11,7 @@ pub mod channel;
 mod coroutine;
 mod driver;
 pub mod net;
+pub mod observe;
 mod runtime;
 mod scheduler;
 pub mod sync;
@@ -19,6 +20,7 @@ pub mod thread;
 pub mod time;
 mod wait;
 
+pub use observe::{Metrics, metrics};
 pub use runtime::{Runtime, RuntimeBuilder, blocking, run};
 pub use thread::{scope, spawn, yield_now};
 pub use wait::Shutdown;

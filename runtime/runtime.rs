@@ -1,6 +1,7 @@
 //! Runtimes: N kernel threads that run any number of green threads; one global, and as many as one builds.
 
 use crate::{
+    observe::Metrics,
     coroutine::stack,
     scheduler::{Config, MAX_BLOCKING, Scheduler},
     thread::{JoinHandle, spawn_on},
@@ -196,6 +197,13 @@ impl Runtime {
         T: Send + 'static,
     {
         self.spawn(f).join().unwrap_or_else(|it| resume_unwind(it))
+    }
+
+    /// How it does: what it has done so far, and who waits, runs, and could.
+    ///
+    /// The caller does not wait. See [`metrics`](crate::metrics) for all runtimes together.
+    pub fn metrics(&self) -> Metrics {
+        self.scheduler.metrics()
     }
 
     /// Ends the runtime, in `timeout` and a little.

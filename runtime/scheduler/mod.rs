@@ -18,6 +18,7 @@
     reason = "a green thread refers to its home by a plain pointer"
 )]
 
+mod figures;
 mod grip;
 mod idle;
 mod kernel;
@@ -38,6 +39,7 @@ use crate::{
     },
     coroutine::stack::StackClass,
     driver::clock,
+    observe::Buckets,
     task::Task,
     wait::{
         home::{self, Alarm, Fresh, Home, Suspend},
@@ -94,10 +96,13 @@ pub(crate) struct Scheduler {
 }
 
 /// Counters that many write.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Outside {
     spawned: AtomicU64,
     finished: AtomicU64,
+    /// How many green threads were made runnable: one in 64 is looked at.
+    injected: AtomicU64,
+    run_delay: Buckets,
 }
 
 /// Where the numbers of green threads come from.
@@ -132,7 +137,12 @@ impl Scheduler {
             spare: Lock::new(Vec::new()),
             workers: Lock::new(Vec::new()),
             flags: Flags::default(),
-            outside: Outside::default(),
+            outside: Outside {
+                spawned: AtomicU64::new(0),
+                finished: AtomicU64::new(0),
+                injected: AtomicU64::new(0),
+                run_delay: Buckets::new(),
+            },
             membarrier: crate::base::primitives::register_heavy_barrier(),
             closer: shutdown::Closer::new(),
             config,
@@ -206,6 +216,10 @@ impl Scheduler {
 
     /// Makes a green thread runnable for whoever looks first, and sees to it that somebody does.
     fn inject(&self, task: NonNull<Task>) {
+        if self.outside.injected.fetch_add(1, Relaxed) % 64 == 0 {
+            // SAFETY: a runnable task is alive.
+            unsafe { task.as_ref() }.queued_at(clock::now_ns());
+        }
         self.injector.push(Runnable(task)); // S1
         self.wake_one();
     }

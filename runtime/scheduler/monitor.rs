@@ -98,6 +98,12 @@ pub(super) fn watch(scheduler: &Arc<Scheduler>) -> io::Result<()> {
     Ok(())
 }
 
+/// The runtimes that there are now.
+pub(crate) fn runtimes() -> Vec<Arc<Scheduler>> {
+    let runtimes = lock(&MONITOR.runtimes);
+    runtimes.iter().filter_map(Weak::upgrade).collect()
+}
+
 /// Starts the monitor's thread if it does not run.
 fn start() -> io::Result<()> {
     source::when_awaited(descriptor_awaited);

@@ -25,7 +25,7 @@ use crate::{
     base::{
         lock::Lock,
         primitives::{
-            AtomicBool, AtomicPtr, AtomicU64, AtomicUsize,
+            AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize,
             Ordering::{Acquire, Relaxed, Release},
         },
         rng::Rng,
@@ -35,7 +35,8 @@ use crate::{
         fiber::{Entry, FiberPool},
         stack::StackClass,
     },
-    driver::alarms::Alarms,
+    driver::{alarms::Alarms, clock},
+    observe::Buckets,
     task::Task,
     wait::ticket::{Call, Verdict, Waiter},
 };
@@ -73,6 +74,9 @@ pub(crate) struct Processor {
     pub(crate) index: usize,
     /// Own; the monitor looks whether it is null.
     slot: AtomicPtr<Task>,
+    /// Which turns are looked at: [`SAMPLE`]. Zero nearly always, so that a switch costs no more than to
+    /// see that.
+    attention: AtomicU8,
     own: Own,
     stealers: [Stealer<Runnable>; 2],
     alarms: Lock<Alarms<Sleeper>>,
@@ -102,14 +106,33 @@ struct Own {
 }
 
 /// What has happened on a processor. Only its owner adds, so a load and a store do.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counters {
     pub(crate) spawned: AtomicU64,
     pub(crate) finished: AtomicU64,
     pub(crate) parks: AtomicU64,
     pub(crate) steals: AtomicU64,
     pub(crate) polls: AtomicU64,
+    /// How long those that were looked at were runnable.
+    pub(crate) run_delay: Buckets,
 }
+
+impl Counters {
+    fn new() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            spawned: zero(),
+            finished: zero(),
+            parks: zero(),
+            steals: zero(),
+            polls: zero(),
+            run_delay: Buckets::new(),
+        }
+    }
+}
+
+/// The next that becomes runnable is looked at: how long until it runs?
+const SAMPLE: u8 = 1;
 
 /// Adds one to a counter that nobody else writes.
 #[inline]
@@ -133,6 +156,7 @@ impl Processor {
         Ok(Self {
             index,
             slot: AtomicPtr::new(ptr::null_mut()),
+            attention: AtomicU8::new(0),
             stealers: [ready.stealer(), fresh.stealer()],
             own: Own {
                 ready,
@@ -148,23 +172,50 @@ impl Processor {
             },
             alarms: Lock::new(Alarms::new()),
             first_alarm: AtomicU64::new(u64::MAX),
-            counters: Counters::default(),
+            counters: Counters::new(),
         })
     }
 
     /// Own: lets `task` run next, and what was to run next after others.
     #[inline]
     pub(crate) fn run_next(&self, task: NonNull<Task>) {
+        self.look_at(task);
         let displaced = self.slot.load(Relaxed);
         self.slot.store(task.as_ptr(), Relaxed);
         if let Some(displaced) = NonNull::new(displaced) {
-            self.run_later(displaced);
+            self.enqueue(displaced);
         }
     }
 
     /// Own: lets `task` run after those that are in its queue.
     #[inline]
     pub(crate) fn run_later(&self, task: NonNull<Task>) {
+        self.look_at(task);
+        self.enqueue(task);
+    }
+
+    /// Own: `task` becomes runnable; once in a while, notes when.
+    #[inline]
+    fn look_at(&self, task: NonNull<Task>) {
+        if self.attention.load(Relaxed) != 0 {
+            self.note_queued(task);
+        }
+    }
+
+    #[cold]
+    fn note_queued(&self, task: NonNull<Task>) {
+        self.attention.store(0, Relaxed);
+        // SAFETY: a runnable task is alive.
+        unsafe { task.as_ref() }.queued_at(clock::now_ns());
+    }
+
+    /// Own: from now on, the next that becomes runnable is looked at.
+    pub(crate) fn sample_next(&self) {
+        self.attention.store(SAMPLE, Relaxed);
+    }
+
+    #[inline]
+    fn enqueue(&self, task: NonNull<Task>) {
         // SAFETY: a runnable task is alive.
         let fresh = unsafe { task.as_ref() }.fiber().is_none();
         let queue = if fresh {
@@ -195,7 +246,7 @@ impl Processor {
                 self.own.slot_runs.set(runs.min(SLOT_RUNS));
                 return Some(task);
             }
-            self.run_later(task);
+            self.enqueue(task);
         }
         self.own.slot_runs.set(0);
         let (first, second) = if self.own.tick.get() % FRESH_TURN == 0 {
@@ -239,6 +290,12 @@ impl Processor {
 
     pub(crate) fn has_queue(&self) -> bool {
         self.stealers.iter().any(|it| !it.is_empty())
+    }
+
+    /// How many are in the slot and the queues: a hint.
+    pub(crate) fn queued(&self) -> usize {
+        let queues: usize = self.stealers.iter().map(Stealer::len).sum();
+        queues + usize::from(self.has_slot())
     }
 
     /// Own: steals from the other: half of its queue. Returns what to run first.

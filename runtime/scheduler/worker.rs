@@ -39,6 +39,7 @@ use crate::{
         home::{self, Context, Suspend},
         reason::Reason,
         source::{POLLER, Source},
+        ticket::Waiter,
     },
 };
 use std::{
@@ -330,6 +331,11 @@ impl Worker {
         self.sleeps_until.load(Relaxed)
     }
 
+    /// The green thread that runs on it: a hint.
+    pub(super) fn running(&self) -> Option<NonNull<Waiter>> {
+        self.context.running()
+    }
+
     pub(super) fn turn(&self) -> u32 {
         self.turn.load(Relaxed)
     }
@@ -496,6 +502,7 @@ impl Worker {
             processor.fire(processor, clock::now_ns());
         }
         scheduler.poll_now();
+        processor.sample_next();
         if processor.was_never_empty() {
             scheduler.wake_one();
         }
@@ -641,11 +648,21 @@ impl Worker {
             Some(fiber) => fiber,
             None => Self::bind(processor, record),
         };
+        if record.is_looked_at() {
+            Self::turn_begins(processor, record);
+        }
         let how = self.turn_of(record, fiber);
         if how == Off::Park as usize {
             count(&processor.counters.parks);
         }
         self.after_turn(task, fiber, how);
+    }
+
+    /// A turn begins that is looked at.
+    #[cold]
+    fn turn_begins(processor: &Processor, task: &Task) {
+        let delay = task.run_delay(clock::now_ns());
+        processor.counters.run_delay.add(delay);
     }
 
     /// Gives a fresh green thread a stack.

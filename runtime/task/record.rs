@@ -73,6 +73,9 @@ const ENDING: usize = 3;
 /// What is left of a block for the closure, and later for the result.
 const PAYLOAD_BYTES: usize = BLOCK_BYTES - 128;
 
+/// What times in the queue are counted in, as a shift of nanoseconds: the count is good for nine minutes.
+const QUEUED_UNIT: u32 = 7;
+
 /// Room for a closure or a result.
 #[repr(C, align(64))]
 struct Payload(UnsafeCell<MaybeUninit<[u8; PAYLOAD_BYTES]>>);
@@ -103,6 +106,8 @@ pub(crate) struct Task {
     waiter: Waiter,
     /// Zero in a free block, which others may look at: so it is never written but as an atomic.
     shares: AtomicU32,
+    /// When it was made runnable, if this time it is looked at; else zero. In units of [`QUEUED_UNIT`].
+    queued: AtomicU32,
     body: Body,
     payload: Payload,
 }
@@ -259,6 +264,10 @@ impl Task {
         unsafe { to_body.write(body) };
         // SAFETY: as above; any bytes are a payload.
         unsafe { (*task.as_ptr()).payload.put(closure) };
+        // SAFETY: as above.
+        let to_queued = unsafe { &raw mut (*task.as_ptr()).queued };
+        // SAFETY: as above.
+        unsafe { to_queued.write(AtomicU32::new(0)) };
         // SAFETY: written just now.
         let shares = unsafe { &(*task.as_ptr()).shares };
         // Release [freed]: those who walk over the slab see a whole record.
@@ -318,6 +327,31 @@ impl Task {
     #[inline]
     pub(crate) fn set_reason(&self, reason: Reason) {
         self.body.reason.store(reason as u8, Relaxed);
+    }
+
+    /// It was made runnable, and is looked at this time.
+    pub(crate) fn queued_at(&self, now_ns: u64) {
+        // Relaxed: the queue passes it on.
+        if self.queued.load(Relaxed) == 0 {
+            let now = (now_ns >> QUEUED_UNIT) as u32;
+            self.queued.store(now.max(1), Relaxed);
+        }
+    }
+
+    /// Whether the turn that begins is looked at.
+    #[inline]
+    pub(crate) fn is_looked_at(&self) -> bool {
+        self.queued.load(Relaxed) != 0
+    }
+
+    /// For how many nanoseconds it was runnable until now; asked once.
+    pub(crate) fn run_delay(&self, now_ns: u64) -> u64 {
+        let queued = self.queued.load(Relaxed);
+        self.queued.store(0, Relaxed);
+        let now = (now_ns >> QUEUED_UNIT) as u32;
+        // A clock that was read on another processor may be a little behind.
+        let units = now.wrapping_sub(queued).cast_signed().max(0).cast_unsigned();
+        u64::from(units) << QUEUED_UNIT
     }
 
     /// The stack it runs on, if it has started. For whoever runs it.

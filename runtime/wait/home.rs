@@ -19,7 +19,10 @@ use super::{
     reason::Reason,
     ticket::{Waiter, Wake},
 };
-use crate::coroutine::stack::StackClass;
+use crate::{
+    base::primitives::global::{AtomicPtr, Ordering::Relaxed},
+    coroutine::stack::StackClass,
+};
 use std::{
     cell::Cell,
     hint::black_box,
@@ -113,7 +116,8 @@ pub(crate) struct Context {
     home: NonNull<dyn Home>,
     /// The green thread that runs on this kernel thread now, unless it left its stack for a blocking
     /// call.
-    running: Cell<Option<NonNull<Waiter>>>,
+    /// Written by its own thread; others look, as a hint.
+    running: AtomicPtr<Waiter>,
     /// It unwinds because its home shuts down: it keeps this kernel thread until it is over.
     called_off: Cell<bool>,
 }
@@ -122,7 +126,7 @@ impl Context {
     pub(crate) fn new(home: NonNull<dyn Home>) -> Self {
         Self {
             home,
-            running: Cell::new(None),
+            running: AtomicPtr::new(ptr::null_mut()),
             called_off: Cell::new(false),
         }
     }
@@ -130,11 +134,16 @@ impl Context {
     /// Says who runs now, and returns who did before.
     #[inline]
     pub(crate) fn set_running(&self, waiter: Option<NonNull<Waiter>>) -> Option<NonNull<Waiter>> {
-        self.running.replace(waiter)
+        // Relaxed: it only means something to this thread.
+        let before = self.running.load(Relaxed);
+        let waiter = waiter.map_or(ptr::null_mut(), NonNull::as_ptr);
+        self.running.store(waiter, Relaxed);
+        NonNull::new(before)
     }
 
+    #[inline]
     pub(crate) fn running(&self) -> Option<NonNull<Waiter>> {
-        self.running.get()
+        NonNull::new(self.running.load(Relaxed))
     }
 
     pub(crate) fn home(&self) -> NonNull<dyn Home> {
@@ -191,7 +200,7 @@ pub(crate) fn enter<R>(context: &Context, f: impl FnOnce() -> R) -> R {
 pub(crate) fn running() -> Option<(NonNull<Waiter>, NonNull<dyn Home>)> {
     // SAFETY: an entered context stays until it is left, and this thread is in the midst of it.
     let context = unsafe { context().as_ref() }?;
-    let waiter = context.running.get()?;
+    let waiter = context.running()?;
     (!std::thread::panicking()).then_some((waiter, context.home))
 }
 

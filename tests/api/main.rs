@@ -6,6 +6,7 @@ mod support;
 mod net_tcp;
 mod net_udp;
 mod net_unix;
+mod observe;
 mod sync_condvar;
 mod sync_group;
 mod sync_mpsc;
