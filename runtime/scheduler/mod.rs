@@ -218,7 +218,7 @@ impl Scheduler {
     fn inject(&self, task: NonNull<Task>) {
         if self.outside.injected.fetch_add(1, Relaxed) % 64 == 0 {
             // SAFETY: a runnable task is alive.
-            unsafe { task.as_ref() }.queued_at(clock::now_ns());
+            unsafe { task.as_ref() }.queued_at(clock::raw_ns());
         }
         self.injector.push(Runnable(task)); // S1
         self.wake_one();

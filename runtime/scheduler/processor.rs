@@ -25,7 +25,7 @@ use crate::{
     base::{
         lock::Lock,
         primitives::{
-            AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize,
+            AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
             Ordering::{Acquire, Relaxed, Release},
         },
         rng::Rng,
@@ -76,7 +76,7 @@ pub(crate) struct Processor {
     slot: AtomicPtr<Task>,
     /// Which turns are looked at: [`SAMPLE`]. Zero nearly always, so that a switch costs no more than to
     /// see that.
-    attention: AtomicU8,
+    attention: AtomicU32,
     own: Own,
     stealers: [Stealer<Runnable>; 2],
     alarms: Lock<Alarms<Sleeper>>,
@@ -132,7 +132,7 @@ impl Counters {
 }
 
 /// The next that becomes runnable is looked at: how long until it runs?
-const SAMPLE: u8 = 1;
+const SAMPLE: u32 = 1;
 
 /// Adds one to a counter that nobody else writes.
 #[inline]
@@ -156,7 +156,7 @@ impl Processor {
         Ok(Self {
             index,
             slot: AtomicPtr::new(ptr::null_mut()),
-            attention: AtomicU8::new(0),
+            attention: AtomicU32::new(0),
             stealers: [ready.stealer(), fresh.stealer()],
             own: Own {
                 ready,
@@ -179,43 +179,19 @@ impl Processor {
     /// Own: lets `task` run next, and what was to run next after others.
     #[inline]
     pub(crate) fn run_next(&self, task: NonNull<Task>) {
-        self.look_at(task);
+        if self.attention.load(Relaxed) != 0 {
+            self.becomes_runnable(task);
+        }
         let displaced = self.slot.load(Relaxed);
         self.slot.store(task.as_ptr(), Relaxed);
         if let Some(displaced) = NonNull::new(displaced) {
-            self.enqueue(displaced);
+            self.run_later(displaced);
         }
     }
 
     /// Own: lets `task` run after those that are in its queue.
     #[inline]
     pub(crate) fn run_later(&self, task: NonNull<Task>) {
-        self.look_at(task);
-        self.enqueue(task);
-    }
-
-    /// Own: `task` becomes runnable; once in a while, notes when.
-    #[inline]
-    fn look_at(&self, task: NonNull<Task>) {
-        if self.attention.load(Relaxed) != 0 {
-            self.note_queued(task);
-        }
-    }
-
-    #[cold]
-    fn note_queued(&self, task: NonNull<Task>) {
-        self.attention.store(0, Relaxed);
-        // SAFETY: a runnable task is alive.
-        unsafe { task.as_ref() }.queued_at(clock::now_ns());
-    }
-
-    /// Own: from now on, the next that becomes runnable is looked at.
-    pub(crate) fn sample_next(&self) {
-        self.attention.store(SAMPLE, Relaxed);
-    }
-
-    #[inline]
-    fn enqueue(&self, task: NonNull<Task>) {
         // SAFETY: a runnable task is alive.
         let fresh = unsafe { task.as_ref() }.fiber().is_none();
         let queue = if fresh {
@@ -224,6 +200,26 @@ impl Processor {
             &self.own.ready
         };
         queue.push(Runnable(task));
+    }
+
+    /// Which turns are looked at.
+    #[inline]
+    pub(crate) fn attention(&self) -> u32 {
+        self.attention.load(Relaxed)
+    }
+
+    /// Own: the next that becomes runnable is looked at.
+    pub(crate) fn sample_next(&self) {
+        self.attention.store(SAMPLE, Relaxed);
+    }
+
+    /// Own: `task` becomes runnable while somebody looks: notes when.
+    #[cold]
+    pub(crate) fn becomes_runnable(&self, task: NonNull<Task>) {
+        let attention = self.attention.load(Relaxed);
+        self.attention.store(attention & !SAMPLE, Relaxed);
+        // SAFETY: a runnable task is alive.
+        unsafe { task.as_ref() }.queued_at(clock::raw_ns());
     }
 
     /// Own: one turn begins; every so many turns it is time to look around.
@@ -246,7 +242,7 @@ impl Processor {
                 self.own.slot_runs.set(runs.min(SLOT_RUNS));
                 return Some(task);
             }
-            self.enqueue(task);
+            self.run_later(task);
         }
         self.own.slot_runs.set(0);
         let (first, second) = if self.own.tick.get() % FRESH_TURN == 0 {

@@ -648,21 +648,37 @@ impl Worker {
             Some(fiber) => fiber,
             None => Self::bind(processor, record),
         };
-        if record.is_looked_at() {
-            Self::turn_begins(processor, record);
-        }
-        let how = self.turn_of(record, fiber);
+        let watched = (record.queued() | processor.attention()) != 0;
+        let how = if watched {
+            self.watched_turn(processor, task, fiber)
+        } else {
+            self.turn_of(record, fiber)
+        };
         if how == Off::Park as usize {
             count(&processor.counters.parks);
         }
         self.after_turn(task, fiber, how);
     }
 
-    /// A turn begins that is looked at.
+    /// As [`turn_of`](Self::turn_of), for one that is looked at: it was noted when the task became runnable,
+    /// or that is to be noted next.
     #[cold]
-    fn turn_begins(processor: &Processor, task: &Task) {
-        let delay = task.run_delay(clock::now_ns());
-        processor.counters.run_delay.add(delay);
+    #[inline(never)]
+    fn watched_turn(&self, processor: &Processor, task: NonNull<Task>, fiber: Fiber) -> usize {
+        // SAFETY: the task is ours.
+        let record = unsafe { task.as_ref() };
+        if record.queued() != 0 {
+            let delay = record.take_run_delay(clock::raw_ns());
+            processor.counters.run_delay.add(delay);
+        }
+        let how = self.turn_of(record, fiber);
+        if how == Off::Yield as usize
+            && let Some(processor) = self.own_processor()
+            && processor.attention() != 0
+        {
+            processor.becomes_runnable(task);
+        }
+        how
     }
 
     /// Gives a fresh green thread a stack.

@@ -338,14 +338,14 @@ impl Task {
         }
     }
 
-    /// Whether the turn that begins is looked at.
+    /// When it was made runnable, if this time it is looked at; else zero.
     #[inline]
-    pub(crate) fn is_looked_at(&self) -> bool {
-        self.queued.load(Relaxed) != 0
+    pub(crate) fn queued(&self) -> u32 {
+        self.queued.load(Relaxed)
     }
 
-    /// For how many nanoseconds it was runnable until now; asked once.
-    pub(crate) fn run_delay(&self, now_ns: u64) -> u64 {
+    /// For how many nanoseconds it was runnable until now, which is asked once.
+    pub(crate) fn take_run_delay(&self, now_ns: u64) -> u64 {
         let queued = self.queued.load(Relaxed);
         self.queued.store(0, Relaxed);
         let now = (now_ns >> QUEUED_UNIT) as u32;

@@ -131,14 +131,12 @@ impl Context {
         }
     }
 
-    /// Says who runs now, and returns who did before.
+    /// Says who runs now.
     #[inline]
-    pub(crate) fn set_running(&self, waiter: Option<NonNull<Waiter>>) -> Option<NonNull<Waiter>> {
+    pub(crate) fn set_running(&self, waiter: Option<NonNull<Waiter>>) {
         // Relaxed: it only means something to this thread.
-        let before = self.running.load(Relaxed);
         let waiter = waiter.map_or(ptr::null_mut(), NonNull::as_ptr);
         self.running.store(waiter, Relaxed);
-        NonNull::new(before)
     }
 
     #[inline]
