@@ -24,3 +24,8 @@ pub use observe::{Metrics, metrics};
 pub use runtime::{Runtime, RuntimeBuilder, blocking, run};
 pub use thread::{scope, spawn, yield_now};
 pub use wait::Shutdown;
+
+/// The README's program compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,4 +1,4 @@
-//! Runtimes: N kernel threads that run any number of green threads; one global, and as many as one builds.
+//! Runtimes: N kernel threads that run any number of green threads; one of them is global.
 
 use crate::{
     observe::Metrics,
@@ -74,6 +74,7 @@ impl RuntimeBuilder {
                 stack_bytes: stack::DEFAULT_BYTES,
                 name: "sward-worker".to_owned(),
                 max_blocking: MAX_BLOCKING,
+                warn_stalls: None,
             },
         }
     }
@@ -103,6 +104,15 @@ impl RuntimeBuilder {
     /// calls; 512 without this. Beyond, a blocking call holds up its worker.
     pub fn max_blocking(mut self, threads: usize) -> Self {
         self.config.max_blocking = threads;
+        self
+    }
+
+    /// Has the runtime name, on standard error, each green thread that stays in one turn for longer than
+    /// `limit`: which it is, where it was spawned, for how long, computing or in a call that blocks. Others go
+    /// on meanwhile, so this is for finding what should be in [`blocking`], or in pieces. At most one line a
+    /// second.
+    pub fn warn_stalls(mut self, limit: Duration) -> Self {
+        self.config.warn_stalls = Some(crate::driver::clock::span_ns(limit));
         self
     }
 
@@ -177,7 +187,8 @@ impl Runtime {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        match self.with_home(|home| spawn_on(home, crate::thread::Wish::default(), f)) {
+        let wish = crate::thread::Wish::new();
+        match self.with_home(|home| spawn_on(home, wish, f)) {
             Ok(handle) => handle,
             Err(error) => panic!("failed to spawn a green thread: {error}"),
         }

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server: one thread per connection, blocking calls, nothing else.
+//! An HTTP/1.1 server: one green thread per connection, blocking calls, nothing else.
 //!
 //! Shows a whole protocol written straight down (`connection.rs` reads like its RFC), with what a
 //! server needs against careless and hostile clients: bounded heads and bodies, a deadline for each,
@@ -30,7 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use std::{
+use sward::{
     net::{TcpListener, TcpStream},
     thread,
 };
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         eprintln!("usage: http PORT (0 for any)");
         return ExitCode::from(2);
     };
-    match listen(port) {
+    match sward::run(move || listen(port)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("http: {error}");

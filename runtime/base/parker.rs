@@ -57,6 +57,12 @@ impl Parker {
         }
     }
 
+    /// Takes a token if there is one. Only by the thread that might [`park`](Self::park).
+    pub(crate) fn take(&self) -> bool {
+        // Acquire [token].
+        self.word.swap(EMPTY, Acquire) == TOKEN
+    }
+
     /// Leaves a token, and wakes the thread if it sleeps.
     pub(crate) fn unpark(&self) {
         // Release [token].

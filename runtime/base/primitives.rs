@@ -1,4 +1,6 @@
-//! Atomics, locks, fences and futexes: the system's, or loom's when a model runs; the only file with `cfg(loom)`.
+//! Atomics, locks, fences and futexes: the system's, or loom's when a model runs.
+//!
+//! The only file with `cfg(loom)`, but for the models themselves.
 
 #![expect(unsafe_code, reason = "futexes are system calls")]
 

@@ -34,7 +34,7 @@ impl Rng {
     ///
     /// By multiplication instead of division (Lemire, 2019). `bound` must fit into 32 bits.
     pub(crate) fn below(&self, bound: usize) -> usize {
-        debug_assert!(bound > 0 && bound <= u32::MAX as usize);
+        debug_assert!(bound > 0 && u32::try_from(bound).is_ok());
         (((self.next() >> 32) * bound as u64) >> 32) as usize
     }
 }

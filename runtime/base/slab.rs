@@ -32,6 +32,8 @@ use std::{fmt, io, ptr::NonNull, sync::PoisonError};
 
 /// The size of a block; it is aligned to 64.
 pub(crate) const BLOCK_BYTES: usize = 256;
+/// How much one call of [`trim`] gives back at most, about.
+const TRIM_BYTES: usize = 4 << 20;
 /// How many blocks move between a cache and the slab at a time.
 const BATCH: usize = 32;
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -305,6 +307,10 @@ pub(crate) fn trim() -> usize {
     }
     let mut bytes = 0;
     for number in 0..slab.chunks.len() {
+        if bytes >= TRIM_BYTES {
+            // The lock is for others too. More the next time.
+            break;
+        }
         let chunk = &mut slab.chunks[number];
         let Some(base) = chunk.base else { continue };
         // SAFETY: every block of it is free, nobody iterates, and nobody can begin or allocate while

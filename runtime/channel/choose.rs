@@ -498,9 +498,7 @@ impl<'a> Selector<'_, 'a> {
     }
 
     fn address(&self, index: usize) -> *const Shared {
-        self.arms[index]
-            .shared()
-            .map_or(ptr::null(), ptr::from_ref)
+        self.arms[index].shared().map_or(ptr::null(), ptr::from_ref)
     }
 
     /// Orders the arms by their channels. Whether a channel occurs twice.

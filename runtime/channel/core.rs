@@ -17,6 +17,10 @@
 //! selector evaluates the message, writes it into the receiver's packet and ends the hold. If it gives up,
 //! the receiver looks again, from its old place in the line. Nobody spins.
 //!
+//! # Edges
+//!
+//! - `[handles]` what was done with each handle, to whoever drops the last one of a side.
+//!
 //! # What was not done
 //!
 //! A lock-free ring: the lock costs two short sections per message and keeps one order for everything.
@@ -48,7 +52,8 @@ use crate::{
     },
 };
 use std::{
-    cell::UnsafeCell, collections::VecDeque, fmt, mem, mem::ManuallyDrop, process::abort, ptr::NonNull, time::Instant,
+    cell::UnsafeCell, collections::VecDeque, fmt, mem, mem::ManuallyDrop, process::abort,
+    ptr::NonNull, time::Instant,
 };
 
 /// How long an operation may wait.

@@ -5,11 +5,13 @@ mod clock;
 mod core;
 mod draw;
 mod error;
+pub mod pipeline;
 mod receiver;
 mod select;
 mod select_macro;
 mod sender;
 mod state;
+mod timer;
 
 pub use self::{
     error::{
@@ -19,6 +21,7 @@ pub use self::{
     receiver::{IntoIter, Iter, Receiver, TryIter},
     select::{Select, SelectedOperation},
     sender::Sender,
+    timer::{Ticker, Timer},
 };
 pub use crate::{select, select_biased};
 
@@ -30,9 +33,10 @@ use std::time::{Duration, Instant};
 #[doc(hidden)]
 pub mod __private {
     pub use super::{
-        choose::{Arm, Operation},
+        choose::Arm,
         select_macro::{
-            Patience, ReceiveArm, ReceiveArmIf, SendArm, SendArmIf, impossible, nothing, run,
+            Chosen, Patience, ReceiveArm, ReceiveArmIf, SendArm, SendArmIf, impossible, nothing,
+            run,
         },
     };
 }

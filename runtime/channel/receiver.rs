@@ -96,6 +96,13 @@ impl<T> Receiver<T> {
         }
     }
 
+    pub(super) fn clock(&self) -> Option<&Clock> {
+        match &self.flavour {
+            Flavour::Clock(clock) => Some(clock),
+            Flavour::Channel(_) | Flavour::Never => None,
+        }
+    }
+
     /// A clock's message, for a selector that has it in hand.
     pub(super) fn tick(&self, at: Instant) -> Option<T> {
         match &self.flavour {

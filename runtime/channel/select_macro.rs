@@ -36,6 +36,22 @@ pub struct ReceiveArmIf<T>(Option<Receiver<T>>);
 #[derive(Debug, Clone, Copy)]
 pub struct Patience(Until);
 
+#[inline]
+fn send<T>(chosen: Chosen<'_>, sender: &Sender<T>, message: T) -> Result<(), SendError<T>> {
+    match chosen.0 {
+        Some(operation) => operation.send(sender, message).map_err(SendError),
+        None => Err(SendError(message)),
+    }
+}
+
+#[inline]
+fn receive<T>(chosen: Chosen<'_>, receiver: &Receiver<T>) -> Result<T, RecvError> {
+    chosen
+        .0
+        .and_then(|it| it.receive(receiver))
+        .ok_or(RecvError)
+}
+
 impl<'a, T> SendArm<'a, T> {
     /// The arm for this handle.
     #[inline]
@@ -55,8 +71,8 @@ impl<'a, T> SendArm<'a, T> {
     ///
     /// If the channel is closed.
     #[inline]
-    pub fn complete(&self, operation: Operation<'_>, message: T) -> Result<(), SendError<T>> {
-        operation.send(self.0, message).map_err(SendError)
+    pub fn complete(&self, chosen: Chosen<'_>, message: T) -> Result<(), SendError<T>> {
+        send(chosen, self.0, message)
     }
 }
 
@@ -79,8 +95,8 @@ impl<'a, T> ReceiveArm<'a, T> {
     ///
     /// If the channel is closed.
     #[inline]
-    pub fn complete(&self, operation: Operation<'_>) -> Result<T, RecvError> {
-        operation.receive(self.0).ok_or(RecvError)
+    pub fn complete(&self, chosen: Chosen<'_>) -> Result<T, RecvError> {
+        receive(chosen, self.0)
     }
 }
 
@@ -109,9 +125,9 @@ impl<T> SendArmIf<T> {
     ///
     /// If the channel is closed.
     #[inline]
-    pub fn complete(&self, operation: Operation<'_>, message: T) -> Result<(), SendError<T>> {
+    pub fn complete(&self, chosen: Chosen<'_>, message: T) -> Result<(), SendError<T>> {
         match &self.0 {
-            Some(sender) => operation.send(sender, message).map_err(SendError),
+            Some(sender) => send(chosen, sender, message),
             None => Err(SendError(message)),
         }
     }
@@ -142,9 +158,8 @@ impl<T> ReceiveArmIf<T> {
     ///
     /// If the channel is closed.
     #[inline]
-    pub fn complete(&self, operation: Operation<'_>) -> Result<T, RecvError> {
-        let receiver = self.0.as_ref().ok_or(RecvError)?;
-        operation.receive(receiver).ok_or(RecvError)
+    pub fn complete(&self, chosen: Chosen<'_>) -> Result<T, RecvError> {
+        receive(chosen, self.0.as_ref().ok_or(RecvError)?)
     }
 }
 
@@ -162,8 +177,21 @@ impl Patience {
 
 /// Chooses one of the arms.
 #[inline]
-pub fn run<'a>(arms: &[Arm<'a>], biased: bool, patience: Patience) -> Option<Operation<'a>> {
-    choose(arms, biased, patience.0)
+pub fn run<'a>(arms: &[Arm<'a>], biased: bool, patience: Patience) -> Chosen<'a> {
+    Chosen(choose(arms, biased, patience.0))
+}
+
+/// What was chosen, or that nothing was.
+#[derive(Debug)]
+#[must_use = "what was chosen is handed back when this is dropped"]
+pub struct Chosen<'a>(Option<Operation<'a>>);
+
+impl Chosen<'_> {
+    /// Which arm; if none, a number that none has.
+    #[inline]
+    pub fn index(&self) -> usize {
+        self.0.as_ref().map_or(usize::MAX, Operation::index)
+    }
 }
 
 /// Waits for ever: a `select!` without arms.
@@ -295,17 +323,20 @@ macro_rules! __sward_select {
     (@arms $b:tt $a:tt $c:tt $d:tt $n:tt
         recv($handle:expr $(,)?) -> $result:pat => $($rest:tt)*
     ) => {
-        match $crate::channel::__private::ReceiveArm::new(&$handle) {
+        match &$handle {
+            handle => match $crate::channel::__private::ReceiveArm::new(handle) {
             handle => $crate::__sward_select!(
                 @body (recv handle () ($result)) $b $a $c $d $n $($rest)*
             ),
-        }
+        }}
     };
     (@arms $b:tt $a:tt ($($c:tt)*) $d:tt $n:tt
         recv($handle:expr $(,)?) -> $result:pat if $condition:expr => $($rest:tt)*
     ) => {
         match if $condition {
-            $crate::channel::__private::ReceiveArmIf::on(&$handle)
+            match &$handle {
+                handle => $crate::channel::__private::ReceiveArmIf::on(handle),
+            }
         } else {
             $crate::channel::__private::ReceiveArmIf::off()
         } {
@@ -319,17 +350,20 @@ macro_rules! __sward_select {
     (@arms $b:tt $a:tt $c:tt $d:tt $n:tt
         send($handle:expr, $message:expr $(,)?) -> $result:pat => $($rest:tt)*
     ) => {
-        match $crate::channel::__private::SendArm::new(&$handle) {
+        match &$handle {
+            handle => match $crate::channel::__private::SendArm::new(handle) {
             handle => $crate::__sward_select!(
                 @body (send handle ($message) ($result)) $b $a $c $d $n $($rest)*
             ),
-        }
+        }}
     };
     (@arms $b:tt $a:tt ($($c:tt)*) $d:tt $n:tt
         send($handle:expr, $message:expr $(,)?) -> $result:pat if $condition:expr => $($rest:tt)*
     ) => {
         match if $condition {
-            $crate::channel::__private::SendArmIf::on(&$handle)
+            match &$handle {
+                handle => $crate::channel::__private::SendArmIf::on(handle),
+            }
         } else {
             $crate::channel::__private::SendArmIf::off()
         } {
@@ -417,27 +451,24 @@ macro_rules! __sward_select {
     (@run $b:tt
         ($([$handle:ident ($($message:tt)*) ($($n:tt)*) ($result:pat) ($body:expr)])*)
         $clones:tt ($patience:expr) ($default:expr)
-    ) => {
-        match $crate::channel::__private::run(&[$($handle.arm()),*], $b, $patience) {
-            ::core::option::Option::None => {
+    ) => {{
+        let chosen = $crate::channel::__private::run(&[$($handle.arm()),*], $b, $patience);
+        let index = chosen.index();
+        // Each branch moves `chosen`, so that nothing with a destructor borrows the handles in a body.
+        $(
+            if index == $($n)* {
+                let result = $handle.complete(chosen $($message)*);
                 $crate::__sward_select!(@drop $clones);
-                $default
-            }
-            ::core::option::Option::Some(operation) => {
-                let index = operation.index();
-                $(
-                    if index == $($n)* {
-                        let result = $handle.complete(operation $($message)*);
-                        $crate::__sward_select!(@drop $clones);
-                        let $result = result;
-                        $body
-                    } else
-                )* {
-                    $crate::channel::__private::impossible()
+                match result {
+                    $result => $body,
                 }
-            }
+            } else
+        )* {
+            ::core::mem::drop(chosen);
+            $crate::__sward_select!(@drop $clones);
+            $default
         }
-    };
+    }};
     (@drop ($($clone:ident)*)) => {
         $(::core::mem::drop($clone);)*
     };

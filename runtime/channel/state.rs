@@ -304,10 +304,12 @@ impl<T> Packet<T> {
     /// Takes the message out, if there is one.
     #[inline]
     pub(super) fn take(&self) -> Option<T> {
-        // SAFETY: it is full, and it is not any more.
-        self.full
-            .replace(false)
-            .then(|| unsafe { (*self.message.get()).assume_init_read() })
+        self.full.replace(false).then(|| {
+            // SAFETY: whoever may call this has the cell to itself.
+            let message = unsafe { &*self.message.get() };
+            // SAFETY: it was full, and it is not any more.
+            unsafe { message.assume_init_read() }
+        })
     }
 
     /// The waiter's node stays in its line.

@@ -59,7 +59,7 @@ impl Scheduler {
     pub(crate) fn running(&self) -> Vec<NonNull<Waiter>> {
         let workers = self.workers.lock();
         let alive = workers.iter().filter(|it| it.alive);
-        alive.filter_map(|it| it.worker.running()).collect()
+        alive.filter_map(|it| it.worker.runs()).collect()
     }
 
     fn blocked_workers(&self) -> usize {
@@ -69,6 +69,6 @@ impl Scheduler {
             .filter(|it| it.alive && !it.worker.grip().is_held())
             .count();
         drop(workers);
-        without.saturating_sub(self.spare.lock().len())
+        without.saturating_sub(self.spare.lock().workers.len())
     }
 }

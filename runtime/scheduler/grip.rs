@@ -10,7 +10,7 @@
 //! | E1  inside := true                         | T1  state := TRYING                          |
 //! | E2  light barrier                          | T2  heavy barrier                            |
 //! | E3  read state: if it is ours, go on       | T3  read inside: if true, give up            |
-//! |                                            | T4  state: TRYING to TAKEN                   |
+//! |                                            | T4  state: TRYING to LOCKED, then to TAKEN   |
 //!
 //! Each side writes first and reads after; with barriers of which one is before the other, one of the
 //! two sees the other. The light one costs nothing but the compiler's freedom: the heavy one makes every
@@ -175,16 +175,23 @@ impl Grip {
             .is_ok()
     }
 
-    /// Takes the processor of a thread that is stuck. If this returns `true`, it is the caller's. One
-    /// thread at a time may try.
-    #[must_use]
-    pub(crate) fn take(&self) -> bool {
-        self.seize(TAKEN)
+    /// Takes the processor of a thread that is stuck, if `look` still wants it: which one that is may only
+    /// be asked in there, as the thread may have changed it until just before. What `look` found is the
+    /// caller's then. One thread at a time may try.
+    pub(crate) fn take<R>(&self, look: impl FnOnce() -> Option<R>) -> Option<R> {
+        if !self.seize() {
+            return None;
+        }
+        let result = look();
+        let to = if result.is_some() { TAKEN } else { self.own };
+        // Release [processor].
+        self.state.store(to, Release);
+        result
     }
 
     /// Locks the thread out of its processor while `look` has a look at it, if it is stuck.
     pub(crate) fn with_locked<R>(&self, look: impl FnOnce() -> R) -> Option<R> {
-        if !self.seize(LOCKED) {
+        if !self.seize() {
             return None;
         }
         let result = look();
@@ -193,7 +200,8 @@ impl Grip {
         Some(result)
     }
 
-    fn seize(&self, to: u8) -> bool {
+    /// Locks the thread out, if it is not inside.
+    fn seize(&self) -> bool {
         // T1
         if self
             .state
@@ -213,7 +221,7 @@ impl Grip {
         }
         // T4. Acquire [processor]: it may have been inside between T3 and now.
         self.state
-            .compare_exchange(TRYING, to, AcqRel, Relaxed)
+            .compare_exchange(TRYING, LOCKED, AcqRel, Relaxed)
             .is_ok()
     }
 }
@@ -258,7 +266,7 @@ mod model {
             let monitor = thread::spawn({
                 let shared = Arc::clone(&shared);
                 move || {
-                    if shared.grip.take() {
+                    if shared.grip.take(|| Some(())).is_some() {
                         shared.touch();
                     }
                 }

@@ -77,7 +77,11 @@ impl<T: Copy + PartialEq> Idle<T> {
     /// more, it must wake another.
     #[must_use]
     pub(crate) fn stop_searching(&self) -> bool {
-        self.counts.fetch_sub(SEARCHING, Relaxed) % ASLEEP == SEARCHING
+        let last = self.counts.fetch_sub(SEARCHING, Relaxed) % ASLEEP == SEARCHING;
+        // As W2, for one that does not lie down but looks whether there is more: whoever saw it search has
+        // woken nobody.
+        fence(SeqCst);
+        last
     }
 
     /// A worker that does not search lies down. If this returns `true` it may sleep, until it is woken
@@ -117,7 +121,7 @@ impl<T: Copy + PartialEq> Idle<T> {
         fence(SeqCst); // S2
         // S3
         let counts = self.counts.load(Relaxed);
-        if counts % ASLEEP != 0 || counts < ASLEEP {
+        if !counts.is_multiple_of(ASLEEP) || counts < ASLEEP {
             return None;
         }
         self.choose(prefer)

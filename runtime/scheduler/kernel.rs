@@ -1,8 +1,8 @@
-//! What the scheduler asks of the kernel for its threads: clocks, slices, classes. Refusals change speed only.
+//! What the scheduler asks of the kernel for its threads: clocks, slices, classes.
+//!
+//! A refusal changes speed only.
 
 #![expect(unsafe_code, reason = "system calls that std does not have")]
-
-use std::mem;
 
 /// The calling thread's number.
 pub(super) fn this_thread_id() -> libc::pid_t {
@@ -13,8 +13,10 @@ pub(super) fn this_thread_id() -> libc::pid_t {
 /// A clock that counts the calling thread's processor time, for others to read.
 pub(super) fn this_thread_cpu_clock() -> Option<libc::clockid_t> {
     let mut clock = 0;
+    // SAFETY: it takes nothing.
+    let thread = unsafe { libc::pthread_self() };
     // SAFETY: it is this thread, and `clock` a place for the answer.
-    let result = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
+    let result = unsafe { libc::pthread_getcpuclockid(thread, &raw mut clock) };
     (result == 0).then_some(clock)
 }
 
@@ -43,10 +45,20 @@ struct Attributes {
     period: u64,
 }
 
-/// Asks for the ordinary class with slices of `slice_ns`, which are short, and timers that are not late
-/// on purpose: who has little to do is then served soon (Linux 6.12).
+impl Attributes {
+    #[expect(clippy::cast_possible_truncation, reason = "it is 48")]
+    const BYTES: u32 = size_of::<Self>() as u32;
+}
+
+/// Asks for the ordinary class with slices of `slice_ns`, which are short, and punctual timers:
+/// who has little to do is then served soon (Linux 6.12).
 pub(super) fn ask_for_short_slices(slice_ns: u64) {
     set_class(0, libc::SCHED_OTHER, slice_ns);
+    punctual_timers();
+}
+
+/// Asks that the calling thread's timers are not late on purpose.
+pub(super) fn punctual_timers() {
     // SAFETY: the command takes a number.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
 }
@@ -60,7 +72,7 @@ fn set_class(thread: libc::pid_t, policy: libc::c_int, slice_ns: u64) {
     // SAFETY: it takes numbers.
     let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, thread.cast_unsigned()) };
     let attributes = Attributes {
-        size: mem::size_of::<Attributes>() as u32,
+        size: Attributes::BYTES,
         policy: policy.cast_unsigned(),
         flags: 0,
         nice,

@@ -23,6 +23,7 @@ mod grip;
 mod idle;
 mod kernel;
 pub(crate) mod monitor;
+mod pinned;
 mod processor;
 pub(crate) mod shutdown;
 pub(crate) mod worker;
@@ -32,7 +33,7 @@ use crate::{
         lock::Lock,
         primitives::{
             AtomicU64,
-            Ordering::{Acquire, Relaxed, SeqCst},
+            Ordering::{Acquire, Relaxed, Release, SeqCst},
             fence,
         },
         slab,
@@ -42,7 +43,7 @@ use crate::{
     observe::Buckets,
     task::Task,
     wait::{
-        home::{self, Alarm, Fresh, Home, Suspend},
+        home::{self, Alarm, Fresh, Home, Pin, Suspend},
         reason::Reason,
         source::{POLLER, Source},
         ticket::{Waiter, Wake},
@@ -71,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) stack_bytes: usize,
     pub(crate) name: String,
     pub(crate) max_blocking: usize,
+    /// After how long in one turn a green thread is named as a stall, in nanoseconds.
+    pub(crate) warn_stalls: Option<u64>,
 }
 
 /// What all workers of one runtime share.
@@ -83,16 +86,27 @@ pub(crate) struct Scheduler {
     idle: Idle<WorkerRef>,
     /// Workers whose announced call may take long, and whose processor anybody may take.
     lent: Lock<Vec<WorkerRef>>,
-    /// Workers without a processor, which wait for one.
-    spare: Lock<Vec<WorkerRef>>,
+    spare: Lock<Spare>,
     /// Every worker.
     workers: Lock<Vec<worker::Slot>>,
+    /// Kernel threads with a green thread each, and records of those that were.
+    pinned: Lock<Vec<Arc<pinned::Pinned>>>,
     flags: Flags,
     /// What happened where no processor was at hand.
     outside: Outside,
     membarrier: bool,
+    /// When a stall was named last.
+    warned_at: AtomicU64,
     /// Whoever waits for the last green thread to end, as the runtime shuts down.
     closer: shutdown::Closer,
+}
+
+/// Workers that wait for a processor, or processors that wait for a worker: never both, so one lock.
+#[derive(Debug, Default)]
+struct Spare {
+    workers: Vec<WorkerRef>,
+    /// No thread could be had for these.
+    processors: Vec<usize>,
 }
 
 /// Counters that many write.
@@ -106,7 +120,7 @@ struct Outside {
 }
 
 /// Where the numbers of green threads come from.
-static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// How many numbers a processor takes at once.
 const IDS: u64 = 64;
 
@@ -134,8 +148,9 @@ impl Scheduler {
             injector: Injector::new(),
             idle: Idle::new(),
             lent: Lock::new(Vec::new()),
-            spare: Lock::new(Vec::new()),
+            spare: Lock::new(Spare::default()),
             workers: Lock::new(Vec::new()),
+            pinned: Lock::new(Vec::new()),
             flags: Flags::default(),
             outside: Outside {
                 spawned: AtomicU64::new(0),
@@ -143,6 +158,7 @@ impl Scheduler {
                 injected: AtomicU64::new(0),
                 run_delay: Buckets::new(),
             },
+            warned_at: AtomicU64::new(0),
             membarrier: crate::base::primitives::register_heavy_barrier(),
             closer: shutdown::Closer::new(),
             config,
@@ -236,19 +252,21 @@ impl Scheduler {
 
     /// Gives a processor that lies idle, because its worker is in an announced call, to another.
     fn take_lent(&self) {
+        if self.spare.lock().workers.is_empty() && !self.may_add_thread() {
+            // The calls hold up their workers. Whoever comes back first looks again.
+            return;
+        }
         loop {
-            // Under the lock: until it is out of the list, the worker is there.
+            // Under the lock: a worker that comes back passes it before it forgets what it has lost, and
+            // perhaps gets another.
             let mut lent = self.lent.lock();
             let Some(worker) = lent.pop() else {
                 return;
             };
-            let taken = worker.take_lent();
+            let taken = worker.take_lent().then(|| worker.processor_of_taken());
             drop(lent);
-            if taken {
-                if let Some(processor) = worker.processor_of_taken() {
-                    self.hand_over_or_queue(processor);
-                }
-                return;
+            if let Some(Some(processor)) = taken {
+                return self.hand_over_or_queue(processor);
             }
         }
     }
@@ -256,8 +274,22 @@ impl Scheduler {
     /// Gives a processor that was taken from a worker to another one. If there is none to be had, the
     /// processor waits for the first worker that comes back.
     fn hand_over_or_queue(&self, processor: &Processor) {
-        if !self.hand_over(processor) {
-            self.closer.orphans().lock().push(processor.index);
+        if self.hand_over(processor) {
+            return;
+        }
+        // What is in the slot can be had by nobody else.
+        let next = processor.take_slot();
+        let mut spare = self.spare.lock();
+        let worker = spare.workers.pop();
+        if worker.is_none() {
+            spare.processors.push(processor.index);
+        }
+        drop(spare);
+        if let Some(worker) = worker {
+            worker.receive(processor);
+        }
+        if let Some(task) = next {
+            self.inject(task);
         }
     }
 
@@ -265,7 +297,7 @@ impl Scheduler {
     /// `false`, there is none to be had, and the processor is still the caller's.
     #[must_use]
     fn hand_over(&self, processor: &Processor) -> bool {
-        let spare = self.spare.lock().pop();
+        let spare = self.spare.lock().workers.pop();
         if let Some(worker) = spare {
             worker.receive(processor);
             return true;
@@ -279,10 +311,24 @@ impl Scheduler {
             && self.start_worker(Some(processor)).is_ok()
     }
 
-    /// A processor that nobody could be found for.
-    fn adopt(&self) -> Option<&Processor> {
-        let index = self.closer.orphans().lock().pop()?;
-        self.processors.get(index)
+    /// A processor that nobody could be found for; else the worker is from now on one who waits for one.
+    fn adopt(&self, worker: WorkerRef) -> Option<&Processor> {
+        let mut spare = self.spare.lock();
+        match spare.processors.pop() {
+            Some(index) => self.processors.get(index),
+            None => {
+                spare.workers.push(worker);
+                None
+            }
+        }
+    }
+
+    /// Takes a worker out of those who wait for a processor. If this returns `false`, somebody else has,
+    /// and its processor is on the way.
+    fn give_up(&self, worker: WorkerRef) -> bool {
+        let mut spare = self.spare.lock();
+        let place = spare.workers.iter().position(|it| *it == worker);
+        place.map(|it| spare.workers.remove(it)).is_some()
     }
 
     /// Starts a kernel thread that works for this scheduler.
@@ -297,6 +343,11 @@ impl Scheduler {
     /// Some work lies where a searching worker would find it.
     fn any_work(&self) -> bool {
         !self.injector.is_empty() || self.processors.iter().any(Processor::has_queue)
+    }
+
+    /// As [`any_work`](Self::any_work), or in a next slot, where only its processor's worker finds it.
+    fn any_work_or_next(&self) -> bool {
+        !self.injector.is_empty() || self.processors.iter().any(Processor::has_work)
     }
 
     /// When the first alarm of all is due; `u64::MAX` if none is set.
@@ -341,8 +392,12 @@ impl Scheduler {
     /// A green thread has left its stack for the last time.
     fn finished(&self, processor: Option<&Processor>) {
         match processor {
-            Some(processor) => count(&processor.counters.finished),
-            None => _ = self.outside.finished.fetch_add(1, Relaxed),
+            // Release, both: who sees the end must see the spawn, in `live`.
+            Some(processor) => {
+                let ended = &processor.counters.finished;
+                ended.store(ended.load(Relaxed) + 1, Release);
+            }
+            None => _ = self.outside.finished.fetch_add(1, Release),
         }
         if self.flags.closing.load(Relaxed) {
             self.closer.look();
@@ -408,31 +463,30 @@ impl Home for Scheduler {
     fn start(&self, task: NonNull<Waiter>) {
         // SAFETY: a fresh green thread's waiter.
         let task = unsafe { Task::of(task) };
-        match self.worker() {
-            Some(worker) => worker.with_processor(|it| match it {
-                Some(processor) => {
+        if let Some(worker) = self.worker() {
+            worker.with_processor(|it| {
+                if let Some(processor) = it {
                     count(&processor.counters.spawned);
                     processor.run_next(task);
-                }
-                None => {
+                } else {
                     self.outside.spawned.fetch_add(1, Relaxed);
                     self.inject(task);
                 }
-            }),
-            None => {
-                self.outside.spawned.fetch_add(1, Relaxed);
-                self.inject_from_outside(task);
-            }
+            });
+        } else {
+            self.outside.spawned.fetch_add(1, Relaxed);
+            self.inject_from_outside(task);
         }
     }
 
     fn allocate(&self, class: &'static StackClass) -> io::Result<Fresh> {
-        self.with_processor(|processor| match processor {
-            Some(processor) => Ok(Fresh {
-                block: processor.allocate(class)?,
-                id: processor.next_id(|| more_ids(IDS)),
-            }),
-            None => {
+        self.with_processor(|processor| {
+            if let Some(processor) = processor {
+                Ok(Fresh {
+                    block: processor.allocate(class)?,
+                    id: processor.next_id(|| more_ids(IDS)),
+                })
+            } else {
                 class.reserve(1)?;
                 let block = slab::allocate_global().inspect_err(|_| class.release(1))?;
                 Ok(Fresh {
@@ -450,6 +504,18 @@ impl Home for Scheduler {
             // SAFETY: by the caller.
             None => unsafe { slab::free_global(block) },
         });
+    }
+
+    fn pin(&self, name: Option<&str>) -> io::Result<Pin> {
+        self.start_pinned(name)
+    }
+
+    fn home_of_spawned(&self) -> NonNull<dyn Home> {
+        self.as_home()
+    }
+
+    fn is_of(&self, runtime: *const ()) -> bool {
+        ptr::addr_eq(self, runtime)
     }
 
     fn wake(&self) -> Wake {
@@ -500,7 +566,7 @@ impl Scheduler {
     }
 
     /// Looks what is ready, without waiting, if anybody waits for a descriptor and nobody else looks.
-    fn poll_now(&self) -> bool {
+    fn poll_now() -> bool {
         let Some(poller) = POLLER.made() else {
             return false;
         };

@@ -32,14 +32,20 @@ use super::{
     worker::{Worker, WorkerRef},
 };
 use crate::{
-    base::primitives::{
-        Ordering::{Relaxed, SeqCst},
-        fence,
+    base::{
+        fatal::LastWords,
+        primitives::{
+            Ordering::{Relaxed, SeqCst},
+            fence,
+        },
+        slab,
     },
+    coroutine::stack,
     driver::{clock, poller::Turn},
     wait::source::{self, POLLER, Source},
 };
 use std::{
+    fmt::Write,
     io,
     sync::{
         Arc, LazyLock, Mutex, PoisonError, Weak,
@@ -55,14 +61,19 @@ const CALL_NS: u64 = 80_000;
 const COMPUTING_NS: u64 = 1_000_000;
 /// After how long of computing, if the others come on meanwhile and may take from its queue.
 const ALONE_NS: u64 = 10_000_000;
+/// How far apart warnings of stalls are, at least.
+const WARNING_NS: u64 = 1_000_000_000;
 /// How often it looks while something waits.
 const SHORTEST: u64 = 50_000;
 /// How often it looks while green threads run.
 const BUSY: u64 = 1_000_000;
 /// How often it looks while nothing runs, before it sleeps.
 const LONGEST: u64 = 10_000_000;
-/// How many looks at nothing it takes before it sleeps.
-const IDLE_LOOKS: u32 = 20;
+/// How many looks at nothing it takes before it sleeps; long enough for two trims.
+const IDLE_LOOKS: u32 = 50;
+/// How far apart it gives memory back that rests, while green threads run, and while none does.
+const TRIM_BUSY: u64 = 1_000_000_000;
+const TRIM_IDLE: u64 = 200_000_000;
 /// For how long nobody may look at descriptors while somebody waits for one.
 const UNPOLLED_NS: u64 = 200_000;
 
@@ -134,8 +145,9 @@ fn kick() {
 
 /// Somebody is about to wait for a descriptor.
 fn descriptor_awaited() {
-    // A worker's own look around, or its sleep, will see to it; else the monitor must.
-    if crate::wait::home::home().is_none() && MONITOR.polling.load(Relaxed) == 0 {
+    // The look around of the worker that runs this green thread, or its sleep, will see to it. Whoever keeps
+    // its kernel thread as it waits needs the monitor: plain threads, blocking calls, those who unwind.
+    if crate::wait::home::running().is_none() && MONITOR.polling.load(Relaxed) == 0 {
         kick();
     }
 }
@@ -170,6 +182,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// What a look at the runtimes came to.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent findings of one look"
+)]
 #[derive(Debug, Default, Clone, Copy)]
 struct Look {
     /// Green threads run.
@@ -189,9 +205,17 @@ impl Monitor {
         super::kernel::ask_for_short_slices(100_000);
         let mut period = SHORTEST;
         let mut idle_looks = 0;
+        let mut next_trim = 0;
         loop {
             let now = clock::now_ns();
             let look = self.look(now);
+            if now >= next_trim {
+                next_trim = now + if look.busy { TRIM_BUSY } else { TRIM_IDLE };
+                // What nobody has touched since the last time goes back to the system.
+                if slab::trim() + stack::trim(stack::Trim::Rested) > 0 {
+                    idle_looks = 0;
+                }
+            }
             if look.urgent {
                 period = SHORTEST;
                 idle_looks = 0;
@@ -202,7 +226,7 @@ impl Monitor {
                 period = (period * 2).min(LONGEST);
                 idle_looks += 1;
             }
-            if !look.runtimes && self.poll_for_threads() {
+            if !look.runtimes && Self::poll_for_threads() {
                 idle_looks = 0;
                 continue;
             }
@@ -234,7 +258,7 @@ impl Monitor {
     }
 
     /// Turns the poller when there is no runtime to do so. `false` if nobody waits for it.
-    fn poll_for_threads(&self) -> bool {
+    fn poll_for_threads() -> bool {
         let Some(poller) = POLLER.made().filter(|it| it.waiters() > 0) else {
             return false;
         };
@@ -316,12 +340,23 @@ impl Scheduler {
                 if self.wanted(&worker, now, look.unpolled) {
                     self.take_lent();
                 }
+                // It was lent for want of a thread, or was given an alarm since: nobody else will look.
+                look.busy |= worker
+                    .processor_of_taken()
+                    .is_some_and(|it| it.has_work() || it.first_alarm() != u64::MAX);
                 continue;
             }
             let Some(processor) = worker.processor_of_taken() else {
                 continue;
             };
             if !worker.grip().is_held() || worker.grip().is_inside() {
+                if let Some(limit) = self.config().warn_stalls
+                    && !worker.grip().is_held()
+                    && worker.turn() == worker.seen.turn.load(Relaxed)
+                {
+                    self.warn_of_stall(&worker, now, limit);
+                    look.busy |= worker.running().is_some();
+                }
                 continue;
             }
             self.watch_worker(&worker, processor, now, advanced > 0, look);
@@ -351,11 +386,18 @@ impl Scheduler {
         if seen.turn.swap(turn, Relaxed) != turn {
             seen.since.store(now, Relaxed);
             seen.at.store(0, Relaxed);
+            if self.config().warn_stalls.is_some() {
+                seen.cpu_at_start
+                    .store(worker.cpu_ns().unwrap_or(0), Relaxed);
+            }
             let alarm = processor.first_alarm();
             if alarm != u64::MAX {
                 look.alarm = Some(look.alarm.map_or(alarm, |it| it.min(alarm)));
             }
             return;
+        }
+        if let Some(limit) = self.config().warn_stalls {
+            self.warn_of_stall(worker, now, limit);
         }
         let alarm = processor.first_alarm();
         if !self.wanted(worker, now, look.unpolled) {
@@ -367,7 +409,10 @@ impl Scheduler {
         look.urgent = true;
         if self.idle.asleep() > 0 || self.idle.searching() > 0 {
             if processor.has_slot()
-                && let Some(Some(task)) = worker.grip().with_locked(|| processor.take_slot())
+                && let Some(Some(task)) = worker.grip().with_locked(|| {
+                    // Not `processor`, which it may have lost since.
+                    worker.processor_of_taken().and_then(Processor::take_slot)
+                })
             {
                 self.inject(task);
             }
@@ -393,18 +438,67 @@ impl Scheduler {
         if stuck < patience {
             return;
         }
-        self.take_over(worker, processor, computing);
+        self.take_over(worker, turn, computing);
     }
 
-    /// Gives the processor of a worker that is stuck to another.
-    fn take_over(&self, worker: &Worker, processor: &Processor, computing: bool) {
-        if !self.may_take_over(computing) || !worker.grip().take() {
+    /// Names the green thread that this worker runs, if it has run for longer than `limit`.
+    fn warn_of_stall(&self, worker: &Worker, now: u64, limit: u64) {
+        let seen = &worker.seen;
+        let stuck = now.saturating_sub(seen.since.load(Relaxed));
+        let last = self.warned_at.load(Relaxed);
+        let turn = worker.turn();
+        if stuck < limit
+            || now.saturating_sub(last) < WARNING_NS && last != 0
+            || seen.warned.load(Relaxed) == turn
+        {
             return;
         }
-        if computing {
-            worker.set_batch();
+        let Some(task) = worker.running() else {
+            return;
+        };
+        self.warned_at.store(now, Relaxed);
+        seen.warned.store(turn, Relaxed);
+        let cpu = worker.cpu_ns().unwrap_or(0);
+        let spent = cpu.saturating_sub(seen.cpu_at_start.load(Relaxed));
+        let what = if spent * 2 > stuck {
+            "computed"
+        } else {
+            "blocked its kernel thread"
+        };
+        let mut words = LastWords::new();
+        // To standard error, which may be closed: then nobody wants to know.
+        _ = writeln!(
+            words,
+            "sward: green thread '{}' (id {}, spawned at {}) has {what} for {} ms in one turn",
+            task.name().unwrap_or("<unnamed>"),
+            task.id(),
+            task.spawned_at(),
+            stuck / 1_000_000,
+        );
+        words.flush();
+    }
+
+    /// Gives the processor of a worker that is stuck in that turn to another.
+    fn take_over(&self, worker: &Worker, turn: u32, computing: bool) {
+        if !self.may_take_over(computing) {
+            return;
         }
-        self.hand_over_or_queue(processor);
+        let stuck = || {
+            let processor = worker.processor_of_taken();
+            processor.filter(|_| worker.turn() == turn)
+        };
+        if let Some(processor) = worker.grip().take(stuck) {
+            if computing {
+                worker.set_batch();
+            }
+            self.hand_over_or_queue(processor);
+        }
+    }
+
+    /// Whether one more thread may be in a blocking call without a processor.
+    pub(super) fn may_add_thread(&self) -> bool {
+        let threads = self.flags.threads.load(Relaxed);
+        threads < self.config().workers + self.config().max_blocking || self.may_take_over(false)
     }
 
     /// Whether one more thread may go on without a processor.
@@ -419,7 +513,7 @@ impl Scheduler {
         if computing {
             batch < MAX_COMPUTING
         } else {
-            calls < self.config().max_blocking + self.spare.lock().len()
+            calls < self.config().max_blocking + self.spare.lock().workers.len()
         }
     }
 }

@@ -245,7 +245,7 @@ impl Processor {
             self.run_later(task);
         }
         self.own.slot_runs.set(0);
-        let (first, second) = if self.own.tick.get() % FRESH_TURN == 0 {
+        let (first, second) = if self.own.tick.get().is_multiple_of(FRESH_TURN) {
             (&self.own.fresh, &self.own.ready)
         } else {
             (&self.own.ready, &self.own.fresh)
@@ -379,11 +379,9 @@ impl Processor {
 
     /// Takes an alarm back. The waiter is not touched any more when this returns.
     pub(crate) fn cancel_alarm(&self, key: u64) {
-        let cancelled = self
-            .alarms
+        self.alarms
             .lock()
             .cancel(crate::driver::alarms::AlarmKey::from_bits(key));
-        drop(cancelled);
     }
 
     /// When the first alarm is due, or earlier.

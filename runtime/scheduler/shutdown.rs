@@ -21,7 +21,8 @@ use crate::{
     },
     task::Task,
     wait::{
-        NO_SLOT, TimedOut, line::Line, reason::Reason, source::POLLER, ticket::Waiter, wait_in_line,
+        self, NO_SLOT, TimedOut, line::Line, reason::Reason, source::POLLER, ticket::Waiter,
+        wait_in_line,
     },
 };
 use std::{
@@ -41,20 +42,13 @@ const GRACE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Closer {
     line: Lock<Line>,
-    /// Processors for which no thread could be had.
-    orphans: Lock<Vec<usize>>,
 }
 
 impl Closer {
     pub(super) fn new() -> Self {
         Self {
             line: Lock::new(Line::new()),
-            orphans: Lock::new(Vec::new()),
         }
-    }
-
-    pub(super) fn orphans(&self) -> &Lock<Vec<usize>> {
-        &self.orphans
     }
 
     /// A green thread has ended: whoever waits should look.
@@ -83,7 +77,9 @@ impl Scheduler {
                 self.call_off();
             }
         } else {
-            self.finish_off(deadline);
+            // A green thread of another runtime may not leave in the midst of it, as when that one shuts
+            // down too: this counts as a blocking call.
+            wait::blocking(|| self.finish_off(deadline));
         }
     }
 
@@ -149,7 +145,8 @@ impl Scheduler {
             let Some(task) = (unsafe { Task::try_share(block.cast()) }) else {
                 return;
             };
-            if ptr::addr_eq(task.home().as_ptr(), self) {
+            // SAFETY: a record's home stays while there is a share in the record.
+            if unsafe { task.home().as_ref() }.is_of(ptr::from_ref(self).cast()) {
                 // SAFETY: the share keeps the record.
                 let call = unsafe { Waiter::call_off(ptr::NonNull::from(task.waiter())) };
                 drop(call);

@@ -24,8 +24,8 @@ use crate::{
     base::{
         parker::Parker,
         primitives::{
-            AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering,
-            Ordering::{Acquire, Relaxed, SeqCst},
+            AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release, SeqCst},
             fence,
         },
     },
@@ -33,8 +33,11 @@ use crate::{
         fiber::{Entry, FINISHED, Fiber},
         overflow::{self, AlternateStack},
     },
-    driver::{clock, poller::Turn},
-    task::Task,
+    driver::{
+        clock,
+        poller::{Poller, Turn},
+    },
+    task::{Task, TaskRef},
     wait::{
         home::{self, Context, Suspend},
         reason::Reason,
@@ -55,7 +58,7 @@ use std::{
 /// Every so many turns a worker looks at alarms, descriptors and the injector.
 const LOOK_AROUND: u32 = 61;
 /// The stack of a worker, on which blocking calls run.
-const NATIVE_STACK_BYTES: usize = 8 << 20;
+pub(super) const NATIVE_STACK_BYTES: usize = 8 << 20;
 /// How long a slice a worker asks the kernel for: a short one is served sooner.
 const SLICE_NS: u64 = 100_000;
 
@@ -127,6 +130,10 @@ pub(super) struct Seen {
     pub(super) at: AtomicU64,
     /// How many green threads its processor had spawned.
     pub(super) spawned: AtomicU64,
+    /// The thread's processor time when the turn was first seen, if stalls are to be named.
+    pub(super) cpu_at_start: AtomicU64,
+    /// The turn that was named as a stall.
+    pub(super) warned: AtomicU32,
 }
 
 // SAFETY: the cells are its own thread's; the rest is shared by design.
@@ -265,7 +272,7 @@ pub(super) fn start(scheduler: Arc<Scheduler>, processor: Option<&Processor>) ->
     let thread = thread::Builder::new()
         .name(scheduler.config.name.clone())
         .stack_size(NATIVE_STACK_BYTES)
-        .spawn(move || worker.live(scheduler, place));
+        .spawn(move || worker.live(&scheduler, place));
     match thread {
         Ok(thread) => {
             slot.alive = true;
@@ -315,14 +322,14 @@ impl Worker {
     /// Gives a worker without a processor one, which is the caller's, and lets it go on.
     pub(super) fn receive(&self, processor: &Processor) {
         self.processor
-            .store(ptr::from_ref(processor).cast_mut(), Ordering::Release);
+            .store(ptr::from_ref(processor).cast_mut(), Release);
         self.parker.unpark();
     }
 
     /// Wakes it from its sleep.
     pub(super) fn rouse(&self) {
         match POLLER.made() {
-            Some(poller) if self.polls.load(Ordering::Acquire) => poller.wake(),
+            Some(poller) if self.polls.load(Acquire) => poller.wake(),
             _ => self.parker.unpark(),
         }
     }
@@ -332,7 +339,7 @@ impl Worker {
     }
 
     /// The green thread that runs on it: a hint.
-    pub(super) fn running(&self) -> Option<NonNull<Waiter>> {
+    pub(super) fn runs(&self) -> Option<NonNull<Waiter>> {
         self.context.running()
     }
 
@@ -353,7 +360,7 @@ impl Worker {
     /// The processor that was taken from it just now, by the caller.
     pub(super) fn processor_of_taken(&self) -> Option<&Processor> {
         // SAFETY: processors live as long as the scheduler, which the worker keeps.
-        unsafe { self.processor.load(Ordering::Acquire).as_ref() }
+        unsafe { self.processor.load(Acquire).as_ref() }
     }
 
     /// How much processor time the thread has had, in nanoseconds.
@@ -373,6 +380,13 @@ impl Worker {
         if !self.batch.swap(true, Relaxed) {
             kernel::make_batch(self.tid());
         }
+    }
+
+    /// The green thread that it runs now, or did just now.
+    pub(super) fn running(&self) -> Option<TaskRef> {
+        let waiter = self.context.running()?;
+        // SAFETY: a green thread's record is a block of the slab, whoever has it by now.
+        unsafe { Task::try_share(Task::of(waiter)) }
     }
 
     pub(super) fn is_batch(&self) -> bool {
@@ -403,7 +417,7 @@ impl Worker {
     }
 
     /// The thread's life.
-    fn live(&self, scheduler: Arc<Scheduler>, place: usize) {
+    fn live(&self, scheduler: &Scheduler, place: usize) {
         self.cpu_clock
             .store(kernel::this_thread_cpu_clock().unwrap_or(0), Relaxed);
         self.tid
@@ -442,17 +456,19 @@ impl Worker {
     fn wait_for_processor(&self) -> Option<&Processor> {
         let scheduler = self.scheduler();
         if self.own_processor().is_none() {
-            if let Some(orphan) = scheduler.adopt() {
-                self.processor
-                    .store(ptr::from_ref(orphan).cast_mut(), Relaxed);
-            } else {
-                scheduler.spare.lock().push(self.as_ref());
+            match scheduler.adopt(self.as_ref()) {
+                Some(orphan) => self
+                    .processor
+                    .store(ptr::from_ref(orphan).cast_mut(), Relaxed),
+                // Work may wait beside a lent processor, for want of a thread.
+                None if scheduler.any_work_or_next() => scheduler.wake_one(),
+                None => {}
             }
         }
         let deadline = Instant::now() + KEEP_ALIVE;
         loop {
             if scheduler.flags.stopped.load(Acquire) {
-                scheduler.spare.lock().retain(|it| *it != self.as_ref());
+                scheduler.give_up(self.as_ref());
                 return None;
             }
             if let Some(processor) = self.processor_of_taken() {
@@ -464,13 +480,9 @@ impl Worker {
                 return Some(processor);
             }
             if !self.parker.park(Some(deadline)) {
-                let mut spare = scheduler.spare.lock();
-                if let Some(place) = spare.iter().position(|it| *it == self.as_ref()) {
-                    spare.remove(place);
+                if scheduler.give_up(self.as_ref()) {
                     return None;
                 }
-                // Somebody has taken it out, and its processor is on the way.
-                drop(spare);
                 self.parker.park(None);
             }
         }
@@ -479,7 +491,7 @@ impl Worker {
     /// What to run next.
     #[inline]
     fn find(&self, processor: &Processor) -> Option<NonNull<Task>> {
-        if processor.tick() % LOOK_AROUND == 0
+        if processor.tick().is_multiple_of(LOOK_AROUND)
             && let Some(task) = self.look_around(processor)
         {
             return Some(task);
@@ -501,7 +513,7 @@ impl Worker {
         if first != u64::MAX {
             processor.fire(processor, clock::now_ns());
         }
-        scheduler.poll_now();
+        Scheduler::poll_now();
         processor.sample_next();
         if processor.was_never_empty() {
             scheduler.wake_one();
@@ -528,7 +540,7 @@ impl Worker {
         if let Some(task) = scheduler.take_injected(processor) {
             return Some(task);
         }
-        if scheduler.poll_now()
+        if Scheduler::poll_now()
             && let Some(task) = processor.next(|| false)
         {
             return Some(task);
@@ -574,8 +586,8 @@ impl Worker {
             return self.lose_processor();
         }
         let waited_for = POLLER.made().filter(|it| it.waiters() > 0);
-        let mut hold = waited_for.and_then(|it| it.try_hold());
-        self.polls.store(hold.is_some(), Ordering::Release);
+        let mut hold = waited_for.and_then(Poller::try_hold);
+        self.polls.store(hold.is_some(), Release);
         // A guess at first, so that nobody who sets an alarm relies on this worker.
         self.sleeps_until.store(u64::MAX, Relaxed);
         if let Some(hold) = &mut hold {
@@ -589,30 +601,29 @@ impl Worker {
             let first = self.space_out(scheduler.first_alarm());
             self.sleeps_until.store(first, Relaxed);
             super::monitor::worker_sleeps(hold.is_some());
-            match hold.take() {
-                Some(hold) => {
-                    by_poller = true;
-                    let until = (first != u64::MAX).then_some(first);
-                    // An error is the system's refusal to wait: then this must not become a spin.
-                    if hold.turn(Turn::Until(until), Source::on_ready).is_err() {
-                        self.parker.park(Some(Instant::now() + REFUSED));
-                    }
-                    count(&processor.counters.polls);
+            if let Some(hold) = hold.take() {
+                by_poller = true;
+                let until = (first != u64::MAX).then_some(first);
+                // An error is the system's refusal to wait: then this must not become a spin.
+                if hold.turn(Turn::Until(until), Source::on_ready).is_err() {
+                    self.parker.park(Some(Instant::now() + REFUSED));
                 }
-                None => {
-                    let until = (first != u64::MAX).then(|| clock::from_ns(first));
-                    self.parker.park(until);
-                }
+                count(&processor.counters.polls);
+            } else {
+                let until = (first != u64::MAX).then(|| clock::from_ns(first));
+                self.parker.park(until);
             }
-            super::monitor::worker_wakes(by_poller);
         }
         drop(hold);
-        if scheduler.idle.get_up(self.as_ref()) {
+        let chosen = scheduler.idle.get_up(self.as_ref());
+        // After it is no sleeper any more, however short its sleep was: the monitor counts them.
+        super::monitor::worker_wakes(by_poller);
+        if chosen {
             // Chosen by somebody: the search, of which this worker is part, is its first duty.
             let found = self.find_as_searcher(processor);
             self.stop_searching(found);
         }
-        self.polls.store(false, Ordering::Release);
+        self.polls.store(false, Release);
     }
 
     /// When to wake for an alarm that is due at `first`: many alarms at short intervals are served together,
@@ -718,22 +729,31 @@ impl Worker {
 
     /// Acts on how a green thread came back.
     #[inline]
-    fn after_turn(&self, task: NonNull<Task>, fiber: Fiber, how: usize) {
-        // SAFETY: the task is ours until it was parked or queued again.
-        let record = unsafe { task.as_ref() };
-        match how {
-            FINISHED => self.retire(task, fiber),
-            it if it == Off::Park as usize => {
-                if record.waiter().park() {
-                    // Woken before it was off its stack.
-                    self.requeue(task, Processor::run_next);
+    fn after_turn(&self, task: NonNull<Task>, fiber: Fiber, mut how: usize) {
+        // A loop, for one that makes one blocking call after another.
+        loop {
+            // SAFETY: the task is ours until it was parked or queued again.
+            let record = unsafe { task.as_ref() };
+            match how {
+                FINISHED => return self.retire(task, fiber),
+                it if it == Off::Park as usize => {
+                    if record.waiter().park() {
+                        // Woken before it was off its stack.
+                        self.requeue(task, Processor::run_next);
+                    }
+                    return;
+                }
+                it if it == Off::Yield as usize => {
+                    record.set_reason(Reason::None);
+                    return self.requeue(task, Processor::run_later);
+                }
+                _ => {
+                    if !self.run_job() {
+                        return self.scheduler().inject(task);
+                    }
+                    how = self.turn_of(record, fiber);
                 }
             }
-            it if it == Off::Yield as usize => {
-                record.set_reason(Reason::None);
-                self.requeue(task, Processor::run_later);
-            }
-            _ => self.run_job(task, fiber),
         }
     }
 
@@ -754,46 +774,39 @@ impl Worker {
         let record = unsafe { task.as_ref() };
         let class = record.class();
         record.set_fiber(None);
-        match self.own_processor() {
-            Some(processor) => {
-                let mut pool = processor.pool();
-                // SAFETY: its entry has returned, and nobody refers to it.
-                unsafe { pool.put(fiber) };
-                pool.release(class);
-                drop(pool);
-                scheduler.finished(Some(processor));
-            }
-            None => {
-                // SAFETY: as above.
-                unsafe { fiber.give_back() };
-                class.release(1);
-                scheduler.finished(None);
-            }
+        if let Some(processor) = self.own_processor() {
+            let mut pool = processor.pool();
+            // SAFETY: its entry has returned, and nobody refers to it.
+            unsafe { pool.put(fiber) };
+            pool.release(class);
+            drop(pool);
+            scheduler.finished(Some(processor));
+        } else {
+            // SAFETY: as above.
+            unsafe { fiber.give_back() };
+            class.release(1);
+            scheduler.finished(None);
         }
         // SAFETY: the runtime's share, given back once.
         unsafe { Task::release(task) };
     }
 
-    /// Makes the blocking call that a green thread has asked for, then goes on with it.
+    /// Makes the blocking call that a green thread has asked for. If this returns `true`, the green thread
+    /// may go on here at once: this thread still has its processor.
     #[cold]
-    fn run_job(&self, task: NonNull<Task>, fiber: Fiber) {
-        let Some(mut job) = self.job.take() else {
-            return;
-        };
-        self.blocking_begins();
-        // SAFETY: the green thread waits for this, and so its job is there.
-        let job = unsafe { job.as_mut() };
-        job();
-        self.blocking_ends();
-        // Without a processor nobody may resume; with one, no queue is needed.
-        match self.own_processor() {
-            Some(_) => {
-                // SAFETY: the task is ours.
-                let how = self.turn_of(unsafe { task.as_ref() }, fiber);
-                self.after_turn(task, fiber, how);
-            }
-            None => self.scheduler().inject(task),
+    fn run_job(&self) -> bool {
+        if let Some(mut job) = self.job.take() {
+            self.blocking_begins();
+            // SAFETY: the green thread waits for this, and so its job is there.
+            let job = unsafe { job.as_mut() };
+            job();
+            self.blocking_ends();
         }
+        if self.scheduler().flags.stopped.load(Relaxed) {
+            // It was abandoned; somebody who only makes blocking calls would never end.
+            self.lose_processor();
+        }
+        self.own_processor().is_some()
     }
 
     /// This thread is about to block: its processor must not wait for it.
@@ -829,7 +842,7 @@ impl Worker {
                     .any(|it| it.sleeps_until() <= first && (!waited_for || !it.sleeps_apart()))
         };
         let busy = processor.has_work() || !scheduler.injector.is_empty() || must_watch();
-        if busy {
+        if busy && scheduler.may_add_thread() {
             self.grip.give();
             if scheduler.hand_over(processor) {
                 return;
@@ -858,14 +871,15 @@ impl Worker {
             .lent
             .lock()
             .retain(|it| *it != self.as_ref());
-        let has = self.grip.take_back();
+        // If this fails, somebody has it now; the next entry will tell.
+        _ = self.grip.take_back();
         super::monitor::worker_wakes(false);
         if in_task {
             // Back in a green thread's code, which will notice at its next entry.
             return;
         }
-        let inside = self.grip.enter();
-        if !(has || inside) {
+        // Asked anew: between the two the monitor may have taken what was taken back.
+        if !self.grip.enter() {
             self.lose_processor();
         }
     }

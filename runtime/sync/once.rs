@@ -105,6 +105,7 @@ impl Drop for Run<'_> {
 impl UnwindSafe for Once {}
 impl RefUnwindSafe for Once {}
 
+#[expect(clippy::new_without_default, reason = "std's has none")]
 impl Once {
     const_fn! {
         /// Makes one that has not run; it allocates nothing.
@@ -170,9 +171,11 @@ impl Once {
     #[track_caller]
     pub fn wait(&self) {
         while !self.is_completed() {
-            if self.wait_for_change(|state| state != COMPLETE && state != POISONED) == POISONED {
-                panic!("Once instance has previously been poisoned");
-            }
+            let state = self.wait_for_change(|state| state != COMPLETE && state != POISONED);
+            assert!(
+                state != POISONED,
+                "Once instance has previously been poisoned"
+            );
         }
     }
 

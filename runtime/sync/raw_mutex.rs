@@ -1,4 +1,4 @@
-//! The lock of a [`Mutex`](super::Mutex) without a value: one word when nobody waits, a line when somebody does.
+//! The lock of a [`Mutex`](super::Mutex) without a value: a word, and a line when somebody waits.
 //!
 //! To lock is one compare-exchange, to unlock one subtraction. Four bits:
 //!
@@ -245,12 +245,6 @@ impl RawMutex {
         };
         drop(line);
         drop(called);
-    }
-
-    /// Somebody holds it, or held it just now.
-    #[cfg(all(test, not(loom)))]
-    pub(super) fn is_locked(&self) -> bool {
-        self.word.load(Relaxed) & LOCKED != 0
     }
 }
 

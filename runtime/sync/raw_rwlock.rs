@@ -1,4 +1,4 @@
-//! The lock of an [`RwLock`](super::RwLock) without a value: one word when nobody waits, two lines when somebody does.
+//! The lock of an [`RwLock`](super::RwLock): a word, and two lines when somebody waits.
 //!
 //! | part of the word | meaning                                            |
 //! |------------------|----------------------------------------------------|
@@ -281,7 +281,7 @@ impl RawRwLock {
         // Nobody else changes the word while somebody writes and the lock of the lines is ours. Release
         // [section].
         self.word
-            .store((called + 1) * READER | lines.flag(), Release);
+            .store(((called + 1) * READER) | lines.flag(), Release);
         drop(lines);
         calls.wake();
     }
@@ -296,7 +296,7 @@ impl RawRwLock {
         }
         // Nobody else changes the word while somebody writes and the lock of the lines is ours. Release
         // [section].
-        self.word.store(called * READER | lines.flag(), Release);
+        self.word.store((called * READER) | lines.flag(), Release);
         Some(LetIn::Readers(calls))
     }
 

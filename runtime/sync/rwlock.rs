@@ -1,4 +1,6 @@
-//! [`RwLock`]: a value that many threads may read or one may write; who waits gives way to other green threads.
+//! [`RwLock`]: a value that many threads may read or one may write.
+//!
+//! Who waits gives way to other green threads.
 
 #![expect(unsafe_code, reason = "an rwlock hands out references to its value")]
 

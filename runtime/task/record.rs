@@ -40,8 +40,9 @@
 
 use crate::{
     base::{
+        parker::Parker,
         primitives::{
-            AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
+            AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
             Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
             fence,
         },
@@ -52,7 +53,7 @@ use crate::{
         Shutdown, Waiting,
         home::{self, Fresh, Home},
         reason::Reason,
-        ticket::{Call, Verdict, Waiter, Wake},
+        ticket::{Verdict, Waiter, Wake},
     },
 };
 use std::{
@@ -117,8 +118,8 @@ pub(crate) struct Task {
 struct Body {
     stage: AtomicU8,
     reason: AtomicU8,
-    /// A token left by `unpark`.
-    token: AtomicBool,
+    /// A token left by `unpark`; and where the kernel thread sleeps if this one waits as it unwinds.
+    token: Parker,
     fiber: Cell<Option<Fiber>>,
     join: AtomicUsize,
     code: &'static Code,
@@ -157,7 +158,9 @@ impl<F: FnOnce() -> T, T> CodeOf<F, T> {
         // SAFETY: a task that runs has a valid home.
         let result = if unsafe { task.body.home.as_ref() }.is_closing() {
             // What a destructor panics with is lost, as it is when a thread's locals are dropped.
-            drop(catch_unwind(AssertUnwindSafe(|| drop(closure))));
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(closure))) {
+                forget_payload(payload);
+            }
             Err(Box::new(Shutdown) as Box<dyn std::any::Any + Send>)
         } else {
             catch_unwind(AssertUnwindSafe(closure))
@@ -193,6 +196,7 @@ impl Payload {
     /// # Safety
     ///
     /// The payload is empty and the caller's own.
+    #[expect(clippy::cast_ptr_alignment, reason = "what does not fit is a box")]
     unsafe fn put<V>(&self, value: V) {
         let at = self.0.get();
         if const { Self::fits::<V>() } {
@@ -210,6 +214,7 @@ impl Payload {
     /// # Safety
     ///
     /// The payload holds a `V` and is the caller's own.
+    #[expect(clippy::cast_ptr_alignment, reason = "what does not fit is a box")]
     unsafe fn take<V>(&self) -> V {
         let at = self.0.get();
         if const { Self::fits::<V>() } {
@@ -240,7 +245,7 @@ impl Task {
         let body = Body {
             stage: AtomicU8::new(Stage::Fresh as u8),
             reason: AtomicU8::new(Reason::None as u8),
-            token: AtomicBool::new(false),
+            token: Parker::new(),
             fiber: Cell::new(None),
             join: AtomicUsize::new(RUNNING),
             code: &CodeOf::<F, T>::CODE,
@@ -252,18 +257,17 @@ impl Task {
             place: AtomicPtr::new(ptr::from_ref(options.spawned_at).cast_mut()),
         };
         // SAFETY: the block is large and aligned enough, and ours alone but for `shares`.
-        let (to_waiter, to_body) = unsafe {
-            (
-                &raw mut (*task.as_ptr()).waiter,
-                &raw mut (*task.as_ptr()).body,
-            )
-        };
+        let to_waiter = unsafe { &raw mut (*task.as_ptr()).waiter };
+        // SAFETY: as above.
+        let to_body = unsafe { &raw mut (*task.as_ptr()).body };
         // SAFETY: as above.
         unsafe { to_waiter.write(Waiter::new(wake)) };
         // SAFETY: as above.
         unsafe { to_body.write(body) };
         // SAFETY: as above; any bytes are a payload.
-        unsafe { (*task.as_ptr()).payload.put(closure) };
+        let payload = unsafe { &(*task.as_ptr()).payload };
+        // SAFETY: it is empty, and ours.
+        unsafe { payload.put(closure) };
         // SAFETY: as above.
         let to_queued = unsafe { &raw mut (*task.as_ptr()).queued };
         // SAFETY: as above.
@@ -372,6 +376,11 @@ impl Task {
         self.body.stage.store(stage as u8, Relaxed);
     }
 
+    /// It runs, on a stack that is no fiber's.
+    pub(crate) fn set_started(&self) {
+        self.body.stage.store(Stage::Started as u8, Relaxed);
+    }
+
     /// Runs it from the first line to the last and passes on its result. It does not unwind.
     ///
     /// # Safety
@@ -404,7 +413,9 @@ impl Task {
             .and_then(|it| unsafe { Waiter::call(it, Verdict::Chosen(0)) });
         // Release [result].
         self.body.join.store(DONE, Release);
-        call.map(Call::wake);
+        if let Some(call) = call {
+            call.wake();
+        }
     }
 
     /// Waits until it has returned.
@@ -485,35 +496,41 @@ impl Task {
         unsafe { self.payload.take() }
     }
 
-    /// Waits for a token and takes it; `false` if `deadline` comes first. On this task's own stack.
+    /// Waits until there is a token and takes it, or until `deadline`. On this task's own stack.
     pub(crate) fn park(&self, deadline: Option<std::time::Instant>) {
-        // Acquire: what was written before the `unpark`.
-        if self.body.token.swap(false, Acquire) {
+        // Acquire [token]: what was written before the `unpark`.
+        if self.body.token.take() {
             return;
+        }
+        if home::running().is_none() {
+            // It unwinds, and cannot leave its kernel thread.
+            return crate::wait::blocking(|| _ = self.body.token.park(deadline));
         }
         let waiting = Waiting::new();
         waiting.open();
         // SAFETY: `waiting` is alive.
         unsafe { waiting.waiter().as_ref() }.let_unpark();
-        // U1 is passed. Acquire, as above.
-        if self.body.token.swap(false, Acquire) && waiting.withdraw() {
+        // U1 is passed.
+        if self.body.token.take() && waiting.withdraw() {
             return;
         }
         match waiting.park(Reason::Park, deadline) {
             Verdict::CalledOff => crate::wait::unwind(),
-            _ => {
-                self.body.token.swap(false, Acquire);
+            Verdict::Retry | Verdict::TimedOut | Verdict::Chosen(_) => {
+                self.body.token.take();
             }
         }
     }
 
     /// Leaves a token, and ends a [`park`](Self::park) that waits for one.
     pub(crate) fn unpark(&self) {
-        // Release: what was written before. U2 follows in `Waiter::unpark`.
-        self.body.token.store(true, Release);
+        // Release [token]: what was written before. U2 follows in `Waiter::unpark`.
+        self.body.token.unpark();
         fence(SeqCst);
         // SAFETY: the caller has a share in this record.
-        unsafe { Waiter::unpark(NonNull::from(&self.waiter)) }.map(Call::wake);
+        if let Some(call) = unsafe { Waiter::unpark(NonNull::from(&self.waiter)) } {
+            call.wake();
+        }
     }
 
     /// A further share, if the block is not free.
@@ -553,8 +570,12 @@ impl Task {
             drop(unsafe { name.replace(None) });
             let block = task.cast();
             match home::home() {
-                // SAFETY: the block came from a home, and nobody uses it.
-                Some(home) => unsafe { home.as_ref().free(block) },
+                Some(home) => {
+                    // SAFETY: the home of an entered context is valid.
+                    let home = unsafe { home.as_ref() };
+                    // SAFETY: the block came from a home, and nobody uses it.
+                    unsafe { home.free(block) };
+                }
                 // SAFETY: as above.
                 None => unsafe { slab::free_global(block) },
             }
@@ -596,8 +617,10 @@ impl TaskRef {
     pub(crate) fn running() -> Option<Self> {
         // SAFETY: an entered context stays until it is left.
         let waiter = unsafe { home::context().as_ref() }?.running()?;
-        // SAFETY: what runs is a green thread, with a count above zero.
-        unsafe { Task::try_share(Task::of(waiter)) }
+        // SAFETY: what runs is a green thread.
+        let task = unsafe { Task::of(waiter) };
+        // SAFETY: its record lives, with a count above zero.
+        unsafe { Task::try_share(task) }
     }
 
     pub(crate) fn as_ptr(&self) -> NonNull<Task> {

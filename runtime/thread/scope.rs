@@ -13,7 +13,7 @@ use crate::{
     base::lock::Lock,
     task::TaskRef,
     wait::{
-        Shutdown, Waiting,
+        self, Shutdown, Waiting,
         line::{Line, Node},
         reason::Reason,
         ticket::Verdict,
@@ -38,7 +38,7 @@ use std::{
 /// A scope whose green threads may borrow what lives outside of it. See [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
     family: Arc<Family>,
-    scope: PhantomData<&'scope mut &'scope ()>,
+    borrowed: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
 
@@ -94,12 +94,14 @@ where
     });
     let scope = Scope {
         family: Arc::clone(&family),
-        scope: PhantomData,
+        borrowed: PhantomData,
         env: PhantomData,
     };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
     family.wait();
     match result {
+        // Perhaps on another kernel thread by now, which must know that this is no panic.
+        Err(payload) if payload.is::<Shutdown>() => wait::unwind(),
         Err(payload) => resume_unwind(payload),
         Ok(_) if family.panicked.load(Relaxed) => panic!("a scoped thread panicked"),
         Ok(value) => value,
@@ -111,8 +113,7 @@ impl Family {
     fn wait(&self) {
         let mut line = self.parent.lock();
         let waiting = Waiting::new();
-        waiting.open();
-        waiting.shield();
+        waiting.open_shielded();
         let mut node = Node::new(waiting.waiter(), 0, ptr::null_mut());
         let node = NonNull::from(&mut node);
         // SAFETY: a fresh node, which stays in this frame until it is called or removed below.
@@ -151,13 +152,12 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        match self.spawn_with(Wish::default(), f) {
+        match self.spawn_with(Wish::new(), f) {
             Ok(handle) => handle,
             Err(error) => panic!("failed to spawn a green thread: {error}"),
         }
     }
 
-    #[track_caller]
     pub(super) fn spawn_with<F, T>(
         &'scope self,
         wish: Wish,
@@ -187,7 +187,7 @@ impl<'scope> Scope<'scope, '_> {
         Ok(ScopedJoinHandle {
             thread: Thread::green(task),
             packet,
-            scope: PhantomData,
+            borrowed: PhantomData,
         })
     }
 }
@@ -245,7 +245,7 @@ impl<T> Drop for Packet<T> {
 pub struct ScopedJoinHandle<'scope, T> {
     thread: Thread,
     packet: Arc<Packet<T>>,
-    scope: PhantomData<&'scope ()>,
+    borrowed: PhantomData<&'scope ()>,
 }
 
 impl<T> ScopedJoinHandle<'_, T> {

@@ -12,13 +12,27 @@ use crate::{
         ticket::Waiter,
     },
 };
-use std::{io, panic::Location, ptr::NonNull};
+use std::{io, panic::Location};
 
 /// What one asks for, for a new green thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Wish {
     pub(crate) name: Option<Box<str>>,
     pub(crate) stack_bytes: Option<usize>,
+    /// Where it was asked for.
+    pub(crate) at: &'static Location<'static>,
+}
+
+impl Wish {
+    /// Nothing special, here.
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        Self {
+            name: None,
+            stack_bytes: None,
+            at: Location::caller(),
+        }
+    }
 }
 
 /// Starts a green thread that calls `f`, and returns a handle to wait for it.
@@ -47,7 +61,8 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    match here(|home| spawn_on(home, Wish::default(), f)).and_then(|it| it) {
+    let wish = Wish::new();
+    match here(|home| spawn_on(home, wish, f)).and_then(|it| it) {
         Ok(handle) => handle,
         Err(error) => panic!("failed to spawn a green thread: {error}"),
     }
@@ -67,7 +82,6 @@ pub(crate) fn here<R>(f: impl FnOnce(&(dyn Home + 'static)) -> R) -> io::Result<
 }
 
 /// Starts a green thread on `home`.
-#[track_caller]
 pub(crate) fn spawn_on<F, T>(
     home: &(dyn Home + 'static),
     wish: Wish,
@@ -92,7 +106,6 @@ where
 /// # Errors
 ///
 /// If there is no memory for it. Then `f` has been dropped.
-#[track_caller]
 pub(crate) unsafe fn start<F, T>(
     home: &(dyn Home + 'static),
     wish: Wish,
@@ -109,12 +122,39 @@ where
     let options = Options {
         name: wish.name,
         class,
-        spawned_at: Location::caller(),
+        spawned_at: wish.at,
     };
-    let task = Task::create(&fresh, NonNull::from(home), home.wake(), options, f);
+    let own = home.home_of_spawned();
+    // SAFETY: a home's runtime lives as long as the home.
+    let wake = unsafe { own.as_ref() }.wake();
+    let task = Task::create(&fresh, own, wake, options, f);
     home.start(task.cast::<Waiter>());
     // SAFETY: a new task has a share for its handle.
     Ok(unsafe { TaskRef::from_share(task) })
+}
+
+/// Starts a green thread that has a kernel thread of its own.
+pub(super) fn spawn_pinned<F, T>(
+    home: &(dyn Home + 'static),
+    wish: Wish,
+    f: F,
+) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let pin = home.pin(wish.name.as_deref())?;
+    // SAFETY: a pinned home waits until it is launched.
+    let own = unsafe { pin.home.as_ref() };
+    let options = Options {
+        name: wish.name,
+        class: home.stack_class(),
+        spawned_at: wish.at,
+    };
+    let task = Task::create(&pin.fresh, pin.home, own.wake(), options, f);
+    own.launch(task.cast::<Waiter>());
+    // SAFETY: a new task has a share for its handle.
+    Ok(JoinHandle::new(unsafe { TaskRef::from_share(task) }))
 }
 
 /// The stack for a closure that is called on it: a large one needs room for itself.

@@ -20,7 +20,7 @@ use super::{
     ticket::{Waiter, Wake},
 };
 use crate::{
-    base::primitives::global::{AtomicPtr, Ordering::Relaxed},
+    base::primitives::{AtomicPtr, Ordering::Relaxed},
     coroutine::stack::StackClass,
 };
 use std::{
@@ -58,6 +58,13 @@ pub(crate) struct Fresh {
     pub(crate) id: u64,
 }
 
+/// A home for one green thread, and its block. It must be [launched](Home::launch).
+#[derive(Debug)]
+pub(crate) struct Pin {
+    pub(crate) home: NonNull<dyn Home>,
+    pub(crate) fresh: Fresh,
+}
+
 /// What a green thread may ask of whatever runs it.
 pub(crate) trait Home {
     /// Switches off the stack of `waiter`, the green thread that calls, and returns when it runs again,
@@ -76,6 +83,29 @@ pub(crate) trait Home {
     /// Makes a green thread runnable that has never run.
     fn start(&self, task: NonNull<Waiter>);
 
+    /// Makes the green thread runnable for which this home was [pinned](Self::pin).
+    fn launch(&self, task: NonNull<Waiter>) {
+        self.start(task);
+    }
+
+    /// A home with a kernel thread for one green thread alone, on the same runtime.
+    ///
+    /// # Errors
+    ///
+    /// If there is no kernel thread to be had, or never is one here.
+    fn pin(&self, _name: Option<&str>) -> io::Result<Pin> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "there are no kernel threads to be had here",
+        ))
+    }
+
+    /// The home of green threads that are spawned here.
+    fn home_of_spawned(&self) -> NonNull<dyn Home>;
+
+    /// It belongs to the runtime at that address, or is it.
+    fn is_of(&self, runtime: *const ()) -> bool;
+
     /// A block for a green thread's record and its number, with a stack of `class` reserved.
     ///
     /// # Errors
@@ -90,7 +120,7 @@ pub(crate) trait Home {
     /// It came from [`allocate`](Self::allocate), of any home, and nobody uses it any more.
     unsafe fn free(&self, block: NonNull<u8>);
 
-    /// How its green threads are made runnable.
+    /// How those whose home this is are made runnable.
     fn wake(&self) -> Wake;
 
     /// The home shuts down: green threads that have not run drop their closures, and others unwind.
@@ -116,7 +146,6 @@ pub(crate) struct Context {
     home: NonNull<dyn Home>,
     /// The green thread that runs on this kernel thread now, unless it left its stack for a blocking
     /// call.
-    /// Written by its own thread; others look, as a hint.
     running: AtomicPtr<Waiter>,
     /// It unwinds because its home shuts down: it keeps this kernel thread until it is over.
     called_off: Cell<bool>,
@@ -134,9 +163,9 @@ impl Context {
     /// Says who runs now.
     #[inline]
     pub(crate) fn set_running(&self, waiter: Option<NonNull<Waiter>>) {
-        // Relaxed: it only means something to this thread.
-        let waiter = waiter.map_or(ptr::null_mut(), NonNull::as_ptr);
-        self.running.store(waiter, Relaxed);
+        // Relaxed: others look at it as a hint.
+        self.running
+            .store(waiter.map_or(ptr::null_mut(), NonNull::as_ptr), Relaxed);
     }
 
     #[inline]

@@ -302,6 +302,7 @@ pub(crate) struct Calls {
 
 impl Calls {
     /// Lets them go on; not under a lock that they may want.
+    #[expect(clippy::unused_self, reason = "the drop wakes; this says so")]
     pub(crate) fn wake(self) {}
 
     /// Nobody was called.

@@ -141,10 +141,14 @@ impl Waiting {
         }
     }
 
-    /// Keeps the wait from being called off when the runtime shuts down.
-    pub(crate) fn shield(&self) {
-        // SAFETY: `self` is alive, and so is its waiter.
-        unsafe { self.waiter().as_ref() }.shield();
+    /// As [`open`](Self::open), for a wait that is not called off when the runtime shuts down.
+    pub(crate) fn open_shielded(&self) {
+        match &self.kind {
+            // SAFETY: the running green thread's own record.
+            Kind::Green { waiter, .. } => unsafe { waiter.as_ref() }.open_shielded(),
+            // Nobody calls off a kernel thread.
+            Kind::Thread(thread) => thread.waiter.open_parked(),
+        }
     }
 
     /// Opens the ticket in the hands of a partner: only the hold that this returns can end the wait.
@@ -243,11 +247,22 @@ fn is_called_off() -> bool {
 #[inline]
 pub(crate) fn yield_now() {
     match home::running() {
-        // SAFETY: the home of a running green thread is valid.
         Some((waiter, home)) => {
-            unsafe { home.as_ref() }.suspend(waiter, Suspend::Yield, Reason::None)
+            // SAFETY: the home of a running green thread is valid.
+            unsafe { home.as_ref() }.suspend(waiter, Suspend::Yield, Reason::None);
         }
         None => std::thread::yield_now(),
+    }
+}
+
+/// The end of an announced blocking call, also by a panic.
+struct Ends(Option<NonNull<dyn Home>>);
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if let Some(home) = self.0 {
+            // SAFETY: the context that it is from is still entered.
+            unsafe { home.as_ref() }.blocking_ends();
+        }
     }
 }
 
@@ -267,15 +282,6 @@ pub(crate) fn blocking<T>(f: impl FnOnce() -> T) -> T {
         };
     }
     // A plain kernel thread, or a call inside another, or a green thread that unwinds.
-    struct Ends(Option<NonNull<dyn Home>>);
-    impl Drop for Ends {
-        fn drop(&mut self) {
-            if let Some(home) = self.0 {
-                // SAFETY: the context that it is from is still entered.
-                unsafe { home.as_ref() }.blocking_ends();
-            }
-        }
-    }
     let home = home::home();
     if let Some(home) = home {
         // SAFETY: the home of an entered context is valid.

@@ -32,7 +32,7 @@
 use super::{NO_SLOT, TimedOut, deadline_after, line::Line, reason::Reason, wait_in_line};
 use crate::{
     base::{
-        lock::Lock,
+        lock::{Guard, Lock},
         primitives::{
             AtomicBool, AtomicU64, AtomicUsize,
             Ordering::{Acquire, Relaxed, Release},
@@ -192,7 +192,20 @@ impl Source {
         descriptor: BorrowedFd<'_>,
         direction: Direction,
         mut pause: impl FnMut() -> Option<Duration>,
+        call: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.repeat(direction, call, |seen, patience| {
+            self.wait(descriptor, direction, seen, patience, pause())
+        })
+    }
+
+    /// Does `call` until it would not block, and `wait` in between, with the edges seen before.
+    #[inline]
+    fn repeat<T>(
+        &self,
+        direction: Direction,
         mut call: impl FnMut() -> io::Result<T>,
+        mut wait: impl FnMut(u64, &mut Option<Patience>) -> io::Result<()>,
     ) -> io::Result<T> {
         let mut patience = None;
         loop {
@@ -207,7 +220,7 @@ impl Source {
                     return Ok(value);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait(descriptor, direction, seen, &mut patience, pause())?;
+                    wait(seen, &mut patience)?;
                 }
                 Err(error) => {
                     if patience.is_some() {
@@ -235,14 +248,25 @@ impl Source {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let poller = POLLER.get()?;
-        let count = self.count(direction);
         // Ends with the wait, however that ends. It begins before the line, for those who look at the
         // counts, and outside the lock, for the hook.
-        let _counted = Counted::new(count, poller);
+        let _counted = Counted::new(self.count(direction), Some(poller));
         awaited();
         let mut state = self.state.lock();
         self.check()?;
         self.register(&mut state, poller, descriptor)?;
+        self.stand(state, direction, seen, patience, pause)
+    }
+
+    /// Stands in the line, if there was no edge after those `seen`.
+    fn stand(
+        &self,
+        mut state: Guard<'_, State>,
+        direction: Direction,
+        seen: u64,
+        patience: &mut Option<Patience>,
+        pause: Option<Duration>,
+    ) -> io::Result<()> {
         let side = state.side(direction);
         let known = patience.filter(|it| it.changes == side.changes);
         let Patience { deadline, changes } = *patience.insert(known.unwrap_or_else(|| Patience {
@@ -252,7 +276,7 @@ impl Source {
         let look = pause.and_then(deadline_after);
         let until = deadline.into_iter().chain(look).min();
         // Relaxed: it only changes under the lock, which is ours.
-        if count.edges.load(Relaxed) != seen {
+        if self.count(direction).edges.load(Relaxed) != seen {
             return Ok(());
         }
         let (line, reason): (fn(&mut State) -> &mut Line, _) = match direction {
@@ -427,13 +451,16 @@ fn deregister(registered: Option<&Registered>, descriptor: RawFd) {
 /// One who waits, in the numbers that others look at.
 struct Counted<'a> {
     count: &'a Count,
-    poller: &'static Poller<Source>,
+    /// None in a model.
+    poller: Option<&'static Poller<Source>>,
 }
 
 impl<'a> Counted<'a> {
-    fn new(count: &'a Count, poller: &'static Poller<Source>) -> Self {
+    fn new(count: &'a Count, poller: Option<&'static Poller<Source>>) -> Self {
         count.waiting.fetch_add(1, Relaxed);
-        poller.add_waiter();
+        if let Some(poller) = poller {
+            poller.add_waiter();
+        }
         Self { count, poller }
     }
 }
@@ -441,6 +468,124 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.count.waiting.fetch_sub(1, Relaxed);
-        self.poller.remove_waiter();
+        if let Some(poller) = self.poller {
+            poller.remove_waiter();
+        }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::{Counted, Direction, Ready, Source};
+    use crate::base::primitives::{AtomicUsize, Ordering::Relaxed};
+    use loom::{model::Builder, thread};
+    use std::{io, sync::Arc};
+
+    const READABLE: Ready = Ready {
+        readable: true,
+        writable: false,
+    };
+
+    /// A descriptor that holds so many datagrams. Relaxed: what it holds is known by the edges alone.
+    struct Descriptor {
+        source: Arc<Source>,
+        datagrams: AtomicUsize,
+    }
+
+    impl Descriptor {
+        fn new() -> Arc<Self> {
+            Arc::new(Self {
+                source: Arc::new(Source::new()),
+                datagrams: AtomicUsize::new(0),
+            })
+        }
+
+        /// Datagrams come, and the kernel tells of them all at once.
+        fn receive(&self, count: usize) {
+            self.datagrams.fetch_add(count, Relaxed);
+            Source::on_ready(&self.source, READABLE);
+        }
+
+        /// The system call.
+        fn take(&self) -> io::Result<()> {
+            // A plain load: a read-modify-write would see the newest without any edge.
+            let mut held = self.datagrams.load(Relaxed);
+            while held > 0 {
+                match self
+                    .datagrams
+                    .compare_exchange(held, held - 1, Relaxed, Relaxed)
+                {
+                    Ok(_) => return Ok(()),
+                    Err(now) => held = now,
+                }
+            }
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn read(&self) -> io::Result<()> {
+            let source = &self.source;
+            source.repeat(
+                Direction::Read,
+                || self.take(),
+                |seen, patience| {
+                    let _counted = Counted::new(&source.read, None);
+                    let state = source.state.lock();
+                    source.check()?;
+                    source.stand(state, Direction::Read, seen, patience, None)
+                },
+            )
+        }
+    }
+
+    fn explore(f: impl Fn() + Sync + Send + 'static) {
+        let mut model = Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(f);
+    }
+
+    /// What comes between the look and the line is found: the reader never sleeps over it.
+    #[test]
+    fn an_edge_between_the_look_and_the_line_is_not_lost() {
+        explore(|| {
+            let descriptor = Descriptor::new();
+            let reader = thread::spawn({
+                let descriptor = Arc::clone(&descriptor);
+                move || descriptor.read().expect("a datagram")
+            });
+            descriptor.receive(1);
+            reader.join().expect("the reader");
+            assert_eq!(descriptor.source.read.waiting.load(Relaxed), 0);
+        });
+    }
+
+    /// One edge for two datagrams serves two readers: the first that was called calls the second.
+    #[test]
+    fn one_edge_serves_the_line() {
+        explore(|| {
+            let descriptor = Descriptor::new();
+            let readers = [(); 2].map(|()| {
+                let descriptor = Arc::clone(&descriptor);
+                thread::spawn(move || descriptor.read().expect("a datagram"))
+            });
+            descriptor.receive(2);
+            for reader in readers {
+                reader.join().expect("a reader");
+            }
+        });
+    }
+
+    /// Whoever is about to wait while the source is closed is told.
+    #[test]
+    fn closing_is_not_missed() {
+        explore(|| {
+            let descriptor = Descriptor::new();
+            let reader = thread::spawn({
+                let descriptor = Arc::clone(&descriptor);
+                move || descriptor.read().map_err(|it| it.kind())
+            });
+            assert!(descriptor.source.close(-1));
+            let result = reader.join().expect("the reader");
+            assert_eq!(result, Err(io::ErrorKind::NotConnected));
+        });
     }
 }

@@ -139,9 +139,10 @@ impl Waiter {
         fence(SeqCst); // U1: the ticket is open for `unpark`, then the token is read.
     }
 
-    /// Keeps this wait from being called off, after it was opened: what it waits for ends by itself.
-    pub(crate) fn shield(&self) {
-        self.ticket.fetch_or(SHIELDED, Relaxed);
+    /// As [`open`](Self::open), for a wait that must not be called off: what it waits for ends by itself.
+    /// In one step, as a runtime that shuts down looks at tickets at any time.
+    pub(crate) fn open_shielded(&self) {
+        self.ticket.store(OPEN | SHIELDED, Relaxed);
     }
 
     /// Whether it may be called or held now. One that is held is marked, so that it looks again when it
@@ -325,6 +326,7 @@ unsafe impl Send for Call {}
 impl Call {
     /// Lets the waiter go on; not under a lock that it may want.
     #[inline]
+    #[expect(clippy::unused_self, reason = "the drop wakes; this says so")]
     pub(crate) fn wake(self) {}
 
     /// The wake-up of a call that was won and set aside.

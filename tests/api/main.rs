@@ -3,10 +3,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod channel_basic;
+mod channel_pipeline;
+mod channel_select;
+mod channel_timer;
 mod net_tcp;
 mod net_udp;
 mod net_unix;
 mod observe;
+mod pinned;
 mod sync_condvar;
 mod sync_group;
 mod sync_mpsc;
@@ -14,4 +19,5 @@ mod sync_mutex;
 mod sync_once;
 mod sync_rwlock;
 mod sync_semaphore;
+mod sync_shutdown;
 mod sync_wait_group;

@@ -23,7 +23,6 @@ fn poison<T: Send + 'static>(home: Home, mutex: &Arc<Mutex<T>>) -> Box<dyn Any +
         panic!("on purpose");
     })
     .join()
-    .map(|()| ())
     .expect_err("it panics")
 }
 

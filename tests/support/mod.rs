@@ -6,11 +6,13 @@
     reason = "each test binary uses a part"
 )]
 
+pub mod in_child;
+
 use std::{env, fmt, panic, process::abort, sync::mpsc, thread, time::Duration};
 
 /// Where a test's threads run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Home {
+pub(crate) enum Home {
     /// Plain kernel threads, no runtime at all.
     Threads,
     /// Green threads of a runtime with so many workers.
@@ -18,7 +20,7 @@ pub enum Home {
 }
 
 /// A thread of a test, green or not.
-pub enum Handle<T> {
+pub(crate) enum Handle<T> {
     Thread(thread::JoinHandle<T>),
     Green(sward::thread::JoinHandle<T>),
 }
@@ -31,7 +33,7 @@ impl<T> fmt::Debug for Handle<T> {
 
 impl<T> Handle<T> {
     /// What the thread returned, or its panic.
-    pub fn join(self) -> thread::Result<T> {
+    pub(crate) fn join(self) -> thread::Result<T> {
         match self {
             Self::Thread(thread) => thread.join(),
             Self::Green(thread) => thread.join(),
@@ -48,7 +50,10 @@ impl Home {
     ];
 
     /// A thread of this home.
-    pub fn spawn<T: Send + 'static>(self, f: impl FnOnce() -> T + Send + 'static) -> Handle<T> {
+    pub(crate) fn spawn<T: Send + 'static>(
+        self,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> Handle<T> {
         match self {
             Self::Threads => Handle::Thread(thread::spawn(f)),
             Self::Green(_) => Handle::Green(sward::spawn(f)),
@@ -56,7 +61,7 @@ impl Home {
     }
 
     /// Lets others run.
-    pub fn yield_now(self) {
+    pub(crate) fn yield_now(self) {
         match self {
             Self::Threads => thread::yield_now(),
             Self::Green(_) => sward::yield_now(),
@@ -66,12 +71,12 @@ impl Home {
 
 /// Runs a test on plain kernel threads, and in runtimes of one worker and of several; each within a
 /// minute, else it ends the process: a hang is never silent.
-pub fn on_every_home(test: impl Fn(Home) + Clone + Send + 'static) {
+pub(crate) fn on_every_home(test: impl Fn(Home) + Clone + Send + 'static) {
     for home in Home::ALL {
         let test = test.clone();
         watched(
             &format!("{home:?}"),
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             move || match home {
                 Home::Threads => test(home),
                 Home::Green(workers) => runtime(workers).run(move || test(home)),
@@ -81,7 +86,7 @@ pub fn on_every_home(test: impl Fn(Home) + Clone + Send + 'static) {
 }
 
 /// A runtime with so many workers.
-pub fn runtime(workers: usize) -> sward::Runtime {
+pub(crate) fn runtime(workers: usize) -> sward::Runtime {
     sward::Runtime::builder()
         .workers(workers)
         .build()
@@ -89,7 +94,7 @@ pub fn runtime(workers: usize) -> sward::Runtime {
 }
 
 /// Runs `f` on a thread of its own; ends the process if it takes longer than `limit`.
-pub fn watched<T: Send + 'static>(
+pub(crate) fn watched<T: Send + 'static>(
     what: &str,
     limit: Duration,
     f: impl FnOnce() -> T + Send + 'static,
@@ -115,7 +120,7 @@ pub fn watched<T: Send + 'static>(
 }
 
 /// The seeds of a stress test: `SWARD_SEEDS=1..50` for more than the usual few.
-pub fn seeds() -> impl Iterator<Item = u64> {
+pub(crate) fn seeds() -> impl Iterator<Item = u64> {
     let (from, to) = env::var("SWARD_SEEDS")
         .ok()
         .and_then(|it| {
@@ -128,14 +133,14 @@ pub fn seeds() -> impl Iterator<Item = u64> {
 
 /// A small seeded generator for plans (xorshift64*).
 #[derive(Debug)]
-pub struct Rng(u64);
+pub(crate) struct Rng(u64);
 
 impl Rng {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -143,7 +148,7 @@ impl Rng {
     }
 
     /// A number below `bound`.
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from((self.next() >> 11) % bound as u64).expect("below a usize")
     }
 }

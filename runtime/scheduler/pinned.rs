@@ -1,0 +1,263 @@
+//! Green threads that have a kernel thread of their own: for what is bound to a thread.
+//!
+//! Such a thread is a home with one inhabitant, which runs on the kernel thread's own stack. To wait, it
+//! sleeps; whoever calls its ticket unparks it. What it spawns goes to the runtime. So it looks like any
+//! other green thread to those who wake it, join it or call it off, and needs no processor.
+//!
+//! The records are kept until the scheduler goes, and used again: whoever refers to a green thread that
+//! has ended may still ask for its home.
+
+#![expect(
+    unsafe_code,
+    reason = "the inhabitant refers to its home by a plain pointer"
+)]
+
+use super::{Scheduler, kernel, more_ids};
+use crate::{
+    base::{
+        parker::Parker,
+        primitives::{
+            AtomicPtr,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+        slab,
+    },
+    coroutine::stack::StackClass,
+    task::Task,
+    wait::{
+        home::{self, Alarm, Context, Fresh, Home, Pin, Suspend},
+        reason::Reason,
+        ticket::{Verdict, Waiter, Wake},
+    },
+};
+use std::{
+    cell::Cell,
+    io,
+    mem::ManuallyDrop,
+    ptr::{self, NonNull},
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+    time::Instant,
+};
+
+/// A kernel thread with one green thread.
+#[derive(Debug)]
+pub(super) struct Pinned {
+    parker: Parker,
+    /// Who is to live here, once it is known.
+    inhabitant: AtomicPtr<Task>,
+    /// A kernel thread uses this record.
+    taken: AtomicBool,
+    /// Until when the inhabitant's present wait may last. Its own thread's.
+    deadline: Cell<Option<Instant>>,
+    /// Alive as long as this, which it keeps.
+    scheduler: NonNull<Scheduler>,
+}
+
+// SAFETY: the cell is the kernel thread's own; the rest is shared by design.
+unsafe impl Sync for Pinned {}
+// SAFETY: as above.
+unsafe impl Send for Pinned {}
+
+/// Wakes the inhabitant.
+///
+/// # Safety
+///
+/// `waiter` is the first field of a task whose home is a [`Pinned`]; it was called, is parked, and this is
+/// its wake-up.
+unsafe fn wake(waiter: NonNull<Waiter>) {
+    // SAFETY: by the caller.
+    let task = unsafe { Task::of(waiter) };
+    // SAFETY: a task that is to be woken is alive.
+    let home = unsafe { task.as_ref() }.home();
+    // SAFETY: by the caller; the record stays as long as the scheduler.
+    unsafe { home.cast::<Pinned>().as_ref() }.parker.unpark();
+}
+
+impl Scheduler {
+    /// A kernel thread for one green thread, which waits for it, and a block for its record.
+    pub(super) fn start_pinned(&self, name: Option<&str>) -> io::Result<Pin> {
+        if self.is_closing_down() {
+            return Err(io::Error::other("the runtime is shutting down"));
+        }
+        let block = slab::allocate_global()?;
+        let record = self.pinned_record();
+        // SAFETY: every scheduler is made by `start`, in an `Arc`, and is alive.
+        unsafe { Arc::increment_strong_count(self) };
+        // SAFETY: counted just now.
+        let scheduler = unsafe { Arc::from_raw(self) };
+        let name = name.unwrap_or(&self.config.name).to_owned();
+        let home = record.as_home();
+        let pinned = Arc::clone(&record);
+        let started = thread::Builder::new()
+            .name(name)
+            .stack_size(super::worker::NATIVE_STACK_BYTES)
+            .spawn(move || pinned.live(&scheduler));
+        match started {
+            Ok(_runs_by_itself) => Ok(Pin {
+                home,
+                fresh: Fresh {
+                    block,
+                    id: more_ids(1).0,
+                },
+            }),
+            Err(error) => {
+                record.taken.store(false, Release);
+                // SAFETY: it was allocated just now.
+                unsafe { slab::free_global(block) };
+                Err(error)
+            }
+        }
+    }
+
+    /// A record that no kernel thread uses.
+    fn pinned_record(&self) -> Arc<Pinned> {
+        let mut records = self.pinned.lock();
+        // Acquire: what the last user did.
+        if let Some(free) = records.iter().find(|it| !it.taken.swap(true, Acquire)) {
+            return Arc::clone(free);
+        }
+        let record = Arc::new(Pinned {
+            parker: Parker::new(),
+            inhabitant: AtomicPtr::new(ptr::null_mut()),
+            taken: AtomicBool::new(true),
+            deadline: Cell::new(None),
+            scheduler: NonNull::from(self),
+        });
+        records.push(Arc::clone(&record));
+        record
+    }
+}
+
+impl Pinned {
+    fn as_home(&self) -> NonNull<dyn Home> {
+        NonNull::from(self as &dyn Home)
+    }
+
+    fn scheduler(&self) -> &Scheduler {
+        // SAFETY: the scheduler keeps this record, and whoever uses it keeps the scheduler.
+        unsafe { self.scheduler.as_ref() }
+    }
+
+    /// The kernel thread's life.
+    fn live(&self, scheduler: &Arc<Scheduler>) {
+        kernel::punctual_timers();
+        let context = Context::new(self.as_home());
+        // One token comes with the inhabitant, and one with each wake-up: none is ever left over.
+        self.parker.park(None);
+        // Acquire: the record of the inhabitant.
+        let Some(task) = NonNull::new(self.inhabitant.load(Acquire)) else {
+            return;
+        };
+        home::enter(&context, || {
+            // SAFETY: it is alive by the runtime's share.
+            let record = unsafe { task.as_ref() };
+            record.set_started();
+            context.set_running(Some(NonNull::from(record.waiter())));
+            // SAFETY: this thread's stack is the task's own, and it runs once.
+            unsafe { record.run() };
+            context.set_running(None);
+            record.set_fiber(None);
+        });
+        // SAFETY: the runtime's share, given back once; outside of the context, whose home is this.
+        unsafe { Task::release(task) };
+        self.inhabitant.store(ptr::null_mut(), Relaxed);
+        // Release: for the next user.
+        self.taken.store(false, Release);
+        scheduler.finished(None);
+    }
+}
+
+impl Home for Pinned {
+    fn suspend(&self, waiter: NonNull<Waiter>, how: Suspend, reason: Reason) {
+        if how == Suspend::Yield {
+            return thread::yield_now();
+        }
+        // SAFETY: the inhabitant, which calls.
+        let task = unsafe { Task::of(waiter) };
+        // SAFETY: it is alive as it runs.
+        let task = unsafe { task.as_ref() };
+        task.set_reason(reason);
+        let deadline = self.deadline.take();
+        if task.waiter().park() {
+            return; // Woken already.
+        }
+        if self.parker.park(deadline) {
+            return;
+        }
+        // SAFETY: the inhabitant's own ticket.
+        match unsafe { Waiter::call(waiter, Verdict::TimedOut) } {
+            // Nobody else will wake this thread, and it need not be woken.
+            Some(call) => {
+                let _not_owed = ManuallyDrop::new(call);
+            }
+            // Called, or held, at the last moment: the token is on its way.
+            None => _ = self.parker.park(None),
+        }
+    }
+
+    fn set_alarm(&self, deadline: Instant, _waiter: NonNull<Waiter>) -> Alarm {
+        self.deadline.set(Some(deadline));
+        Alarm { shard: 0, key: 0 }
+    }
+
+    fn cancel_alarm(&self, _alarm: Alarm) {}
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn start(&self, task: NonNull<Waiter>) {
+        self.scheduler().start(task);
+    }
+
+    fn launch(&self, task: NonNull<Waiter>) {
+        self.scheduler().outside.spawned.fetch_add(1, Relaxed);
+        // SAFETY: a fresh green thread's waiter.
+        let task = unsafe { Task::of(task) };
+        // Release: its record.
+        self.inhabitant.store(task.as_ptr(), Release);
+        self.parker.unpark();
+    }
+
+    fn allocate(&self, class: &'static StackClass) -> io::Result<Fresh> {
+        self.scheduler().allocate(class)
+    }
+
+    unsafe fn free(&self, block: NonNull<u8>) {
+        // SAFETY: by the caller.
+        unsafe { slab::free_global(block) };
+    }
+
+    fn home_of_spawned(&self) -> NonNull<dyn Home> {
+        self.scheduler().as_home()
+    }
+
+    fn wake(&self) -> Wake {
+        wake
+    }
+
+    fn is_closing(&self) -> bool {
+        self.scheduler().is_closing()
+    }
+
+    fn is_of(&self, runtime: *const ()) -> bool {
+        ptr::addr_eq(self.scheduler.as_ptr(), runtime)
+    }
+
+    fn pin(&self, name: Option<&str>) -> io::Result<Pin> {
+        self.scheduler().start_pinned(name)
+    }
+
+    fn stack_class(&self) -> &'static StackClass {
+        self.scheduler().stack_class()
+    }
+
+    fn block(&self, job: &mut dyn FnMut()) {
+        job();
+    }
+
+    fn blocking_begins(&self) {}
+
+    fn blocking_ends(&self) {}
+}

@@ -1,0 +1,177 @@
+//! Channels that time sends into.
+
+use crate::support::on_every_home;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+use sward::channel::{Ticker, Timer, TryRecvError, after, at, never, select, tick};
+
+const SHORT: Duration = Duration::from_millis(2);
+const LONG: Duration = Duration::from_secs(3600);
+
+#[test]
+fn one_of_many_receivers_gets_the_message() {
+    on_every_home(|home| {
+        let rx = after(SHORT);
+        let receivers: Vec<_> = (0..8)
+            .map(|_| {
+                let rx = rx.clone();
+                home.spawn(move || rx.recv_timeout(Duration::from_millis(40)).is_ok())
+            })
+            .collect();
+        let got = receivers
+            .into_iter()
+            .filter(|_| true)
+            .map(|it| it.join().expect("a receiver"))
+            .filter(|it| *it)
+            .count();
+        assert_eq!(got, 1);
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+    });
+}
+
+#[test]
+fn a_moment_that_has_passed_is_there_at_once() {
+    let when = Instant::now() - SHORT;
+    let rx = at(when);
+    assert_eq!((rx.len(), rx.capacity(), rx.is_full()), (1, Some(1), true));
+    assert_eq!(rx.try_recv(), Ok(when));
+    assert!(rx.is_empty());
+    assert!(after(Duration::MAX).same_channel(&never()));
+    assert!(tick(Duration::MAX).same_channel(&never()));
+    for _ in 0..10_000 {
+        assert!(after(Duration::ZERO).recv().is_ok());
+    }
+}
+
+#[test]
+fn a_tick_keeps_its_phase_and_drops_what_nobody_took() {
+    on_every_home(|_| {
+        let period = Duration::from_millis(5);
+        let rx = tick(period);
+        let first = rx.recv().expect("a tick");
+        // Three and a half periods pass unread.
+        drop(never::<()>().recv_timeout(period * 7 / 2));
+        let missed = rx.try_recv().expect("the oldest that was missed");
+        assert_eq!(missed, first + period);
+        let next = rx.recv().expect("a tick");
+        let phase = (next - first).as_nanos() % period.as_nanos();
+        assert_eq!(phase, 0);
+        assert!(next > missed + period);
+    });
+}
+
+/// Go's table: what `stop` and `reset` say in every state.
+#[test]
+fn stop_and_reset_say_whether_something_was_to_come() {
+    on_every_home(|_| {
+        type Case = (fn() -> Timer, bool);
+        let cases: [Case; 4] = [
+            (|| Timer::new(LONG), true),
+            (|| Timer::new(Duration::ZERO), true),
+            (
+                || {
+                    let read = Timer::new(Duration::ZERO);
+                    read.receiver().recv().expect("due");
+                    read
+                },
+                false,
+            ),
+            (
+                || {
+                    let stopped = Timer::new(LONG);
+                    stopped.stop();
+                    stopped
+                },
+                false,
+            ),
+        ];
+        for (make, armed) in cases {
+            let timer = make();
+            assert_eq!(timer.stop(), armed);
+            assert!(!timer.stop());
+            assert_eq!(timer.receiver().try_recv(), Err(TryRecvError::Empty));
+            let timer = make();
+            assert_eq!(timer.reset(LONG), armed);
+            assert_eq!(timer.receiver().try_recv(), Err(TryRecvError::Empty));
+            assert!(timer.reset(Duration::ZERO));
+            assert_eq!(
+                (timer.receiver().len(), timer.receiver().capacity()),
+                (0, Some(0))
+            );
+            assert!(timer.receiver().try_recv().is_ok());
+        }
+    });
+}
+
+/// Whoever waits learns of a new setting at once.
+#[test]
+fn a_new_setting_reaches_those_who_wait() {
+    on_every_home(|home| {
+        let timer = Arc::new(Timer::new(LONG));
+        let plain = home.spawn({
+            let rx = timer.receiver().clone();
+            move || rx.recv().is_ok()
+        });
+        for _ in 0..20 {
+            home.yield_now();
+        }
+        timer.reset(SHORT);
+        assert!(plain.join().expect("the receiver"));
+
+        timer.reset(LONG);
+        let chooser = home.spawn({
+            let rx = timer.receiver().clone();
+            move || select! { recv(rx) -> at => at.is_ok(), recv(never::<()>()) -> _ => false }
+        });
+        for _ in 0..20 {
+            home.yield_now();
+        }
+        timer.reset(SHORT);
+        assert!(chooser.join().expect("the chooser"));
+    });
+}
+
+/// `stop` says `true` exactly if nobody gets the message, however they race.
+#[test]
+fn what_was_stopped_was_not_received() {
+    on_every_home(|home| {
+        let received = Arc::new(AtomicUsize::new(0));
+        let mut stopped = 0;
+        for round in 0..200_u64 {
+            let timer = Timer::new(Duration::from_micros(round % 50));
+            let receiver = home.spawn({
+                let (rx, received) = (timer.receiver().clone(), Arc::clone(&received));
+                move || {
+                    if rx.recv_timeout(Duration::from_micros(60)).is_ok() {
+                        received.fetch_add(1, SeqCst);
+                    }
+                }
+            });
+            home.yield_now();
+            if timer.stop() {
+                stopped += 1;
+            }
+            receiver.join().expect("the receiver");
+        }
+        assert_eq!(stopped + received.load(SeqCst), 200);
+    });
+}
+
+#[test]
+fn a_ticker_can_be_stopped_and_set_anew() {
+    on_every_home(|_| {
+        let ticker = Ticker::new(SHORT);
+        assert!(ticker.receiver().recv().is_ok());
+        assert!(ticker.stop() && !ticker.stop());
+        assert!(ticker.receiver().recv_timeout(SHORT * 3).is_err());
+        assert!(!ticker.reset(SHORT));
+        let reset = Instant::now();
+        assert!(ticker.receiver().recv().expect("a tick") > reset);
+        assert!(std::panic::catch_unwind(|| Ticker::new(Duration::ZERO)).is_err());
+    });
+}
