@@ -7,7 +7,7 @@ use crate::{
     observe::Metrics,
     wait::ticket::Waiter,
 };
-use std::ptr::NonNull;
+use std::{ptr::NonNull, sync::Arc};
 
 impl Scheduler {
     /// How it does now. Takes each of its locks for a moment, and no worker's time.
@@ -22,7 +22,7 @@ impl Scheduler {
         let finished = sum(|it| &it.finished) + self.outside.finished.load(Relaxed);
         let spawned = sum(|it| &it.spawned) + self.outside.spawned.load(Relaxed);
         let live = spawned.saturating_sub(finished);
-        let running = self.running().len() as u64;
+        let running = self.running() as u64;
         let queued: usize = self.processors.iter().map(super::Processor::queued).sum();
         let queued = (queued + self.injector.len()) as u64;
         let running = running.min(live);
@@ -55,11 +55,34 @@ impl Scheduler {
         self.class
     }
 
-    /// Who runs now, on which worker.
-    pub(crate) fn running(&self) -> Vec<NonNull<Waiter>> {
+    /// How many green threads run now.
+    fn running(&self) -> usize {
         let workers = self.workers.lock();
         let alive = workers.iter().filter(|it| it.alive);
-        alive.filter_map(|it| it.worker.runs()).collect()
+        alive.filter(|it| it.worker.runs().is_some()).count()
+    }
+
+    /// Whether this one runs now, on one of the workers.
+    pub(crate) fn runs(&self, waiter: NonNull<Waiter>) -> bool {
+        let workers = self.workers.lock();
+        workers.iter().any(|it| it.worker.runs() == Some(waiter))
+    }
+
+    /// Where the homes of its green threads are.
+    pub(crate) fn homes(&self) -> Vec<*mut ()> {
+        let pinned = self.pinned.lock();
+        let pinned = pinned.iter().map(|it| Arc::as_ptr(it).cast_mut().cast());
+        pinned.chain([self.as_home().as_ptr().cast()]).collect()
+    }
+
+    /// How many workers sleep, if nothing is to be done here, now or later; else `None`. Naps are counted
+    /// under the locks that this takes.
+    pub(crate) fn asleep_with_nothing_to_do(&self) -> Option<usize> {
+        let asleep = self.idle.count_asleep() + self.spare.lock().workers.len();
+        let busy = self.is_closing_down()
+            || self.any_work_or_next()
+            || self.processors.iter().any(|it| it.alarms() > 0);
+        (!busy).then_some(asleep)
     }
 
     fn blocked_workers(&self) -> usize {

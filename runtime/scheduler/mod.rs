@@ -21,7 +21,7 @@
 mod figures;
 mod grip;
 mod idle;
-mod kernel;
+pub(crate) mod kernel;
 pub(crate) mod monitor;
 mod pinned;
 mod processor;
@@ -31,6 +31,7 @@ pub(crate) mod worker;
 use crate::{
     base::{
         lock::Lock,
+        naps,
         primitives::{
             AtomicU64,
             Ordering::{Acquire, Relaxed, Release, SeqCst},
@@ -318,6 +319,7 @@ impl Scheduler {
             Some(index) => self.processors.get(index),
             None => {
                 spare.workers.push(worker);
+                naps::worker_lies_down();
                 None
             }
         }

@@ -71,7 +71,9 @@ unsafe fn wake(waiter: NonNull<Waiter>) {
     // SAFETY: a task that is to be woken is alive.
     let home = unsafe { task.as_ref() }.home();
     // SAFETY: by the caller; the record stays as long as the scheduler.
-    unsafe { home.cast::<Pinned>().as_ref() }.parker.unpark();
+    unsafe { home.cast::<Pinned>().as_ref() }
+        .parker
+        .unpark_napper();
 }
 
 impl Scheduler {
@@ -182,6 +184,10 @@ impl Home for Pinned {
         if task.waiter().park() {
             return; // Woken already.
         }
+        if deadline.is_none() {
+            super::monitor::thread_sleeps();
+            return self.parker.nap();
+        }
         if self.parker.park(deadline) {
             return;
         }
@@ -217,7 +223,7 @@ impl Home for Pinned {
         let task = unsafe { Task::of(task) };
         // Release: its record.
         self.inhabitant.store(task.as_ptr(), Release);
-        self.parker.unpark();
+        self.parker.unpark_napper();
     }
 
     fn allocate(&self, class: &'static StackClass) -> io::Result<Fresh> {

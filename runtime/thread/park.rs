@@ -1,6 +1,7 @@
 //! The thread that calls, green or not: who it is, parking, sleeping, giving way.
 
 use crate::{
+    base::naps::Nap,
     task::TaskRef,
     wait::{self, Waiting, reason::Reason, ticket::Verdict},
 };
@@ -137,7 +138,10 @@ pub fn current() -> Thread {
 pub fn park() {
     match TaskRef::running() {
         Some(task) => task.park(None),
-        None => wait::blocking(thread::park),
+        None => wait::blocking(|| {
+            let _nap = Nap::begin();
+            thread::park();
+        }),
     }
 }
 

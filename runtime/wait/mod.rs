@@ -27,9 +27,12 @@ pub(crate) mod reason;
 pub(crate) mod source;
 pub(crate) mod ticket;
 
-use crate::base::{
-    lock::{Guard, Lock},
-    parker::Parker,
+use crate::{
+    base::{
+        lock::{Guard, Lock},
+        parker::Parker,
+    },
+    task::Task,
 };
 use home::{Context, Home, Suspend};
 use line::{Line, Node};
@@ -37,7 +40,7 @@ use reason::Reason;
 use std::{
     fmt,
     mem::ManuallyDrop,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
     ptr::{self, NonNull},
     time::{Duration, Instant},
 };
@@ -105,7 +108,7 @@ unsafe fn unpark_thread(waiter: NonNull<Waiter>) {
     // The thread may return, and its frame go, as soon as the token is there: `unpark` then only uses
     // the address of the word, for the kernel.
     // SAFETY: the thread cannot return before the token is there.
-    unsafe { thread.as_ref() }.parker.unpark();
+    unsafe { thread.as_ref() }.parker.unpark_napper();
 }
 
 impl Waiting {
@@ -169,9 +172,14 @@ impl Waiting {
     /// Waits until the ticket is called, or `deadline` calls it.
     ///
     /// After [`Verdict::CalledOff`] the caller must take its nodes out and then [`unwind`].
+    #[track_caller]
     pub(crate) fn park(&self, reason: Reason, deadline: Option<Instant>) -> Verdict {
         match &self.kind {
             Kind::Green { waiter, home } => {
+                // SAFETY: a green thread's waiter.
+                let task = unsafe { Task::of(*waiter) };
+                // SAFETY: it is alive as it runs.
+                unsafe { task.as_ref() }.waits_at(Location::caller());
                 // SAFETY: a green thread's home outlives its run.
                 let home = unsafe { home.as_ref() };
                 let alarm = deadline.map(|it| home.set_alarm(it, *waiter));
@@ -196,7 +204,10 @@ impl ThreadWaiter {
         if let Some(home) = home {
             home.blocking_begins();
         }
-        if !self.parker.park(deadline) {
+        if deadline.is_none() {
+            crate::scheduler::monitor::thread_sleeps();
+            self.parker.nap();
+        } else if !self.parker.park(deadline) {
             let waiter = NonNull::from(self).cast();
             // SAFETY: `self` is alive.
             match unsafe { Waiter::call(waiter, Verdict::TimedOut) } {
@@ -267,8 +278,13 @@ impl Drop for Ends {
 }
 
 /// Runs `f`, which may block its kernel thread, while that thread's other work goes on elsewhere.
+#[track_caller]
 pub(crate) fn blocking<T>(f: impl FnOnce() -> T) -> T {
-    if let Some((_, home)) = home::running() {
+    if let Some((waiter, home)) = home::running() {
+        // SAFETY: the running green thread.
+        let task = unsafe { Task::of(waiter) };
+        // SAFETY: it is alive as it runs.
+        unsafe { task.as_ref() }.waits_at(Location::caller());
         let mut f = Some(f);
         let mut result = None;
         // SAFETY: the home of a running green thread is valid.
@@ -298,6 +314,7 @@ pub(crate) fn blocking<T>(f: impl FnOnce() -> T) -> T {
 ///
 /// [`TimedOut`] if `deadline` came first. Then, and when it unwinds because the wait was called off, it
 /// stands in the line no more and nothing was given to it.
+#[track_caller]
 pub(crate) fn wait_in_line<T>(
     lock: &Lock<T>,
     guard: Guard<'_, T>,
@@ -334,6 +351,7 @@ pub(crate) enum End {
 /// # Errors
 ///
 /// As [`wait_in_line`].
+#[track_caller]
 pub(crate) fn wait_at<T>(
     lock: &Lock<T>,
     mut guard: Guard<'_, T>,

@@ -46,7 +46,10 @@ fn states_and_counters_are_those_of_the_green_threads() {
         }
     });
     let metrics = until(&runtime, |it| it.parked == 11 && it.running == 1);
-    assert_eq!((metrics.spawned, metrics.finished, metrics.live), (12, 0, 12));
+    assert_eq!(
+        (metrics.spawned, metrics.finished, metrics.live),
+        (12, 0, 12)
+    );
     assert_eq!((metrics.workers, metrics.timers), (2, 1));
     assert!(metrics.threads >= 2, "{metrics:?}");
     assert!(metrics.parks >= 11, "{metrics:?}");
@@ -116,7 +119,10 @@ fn a_stall_shows_in_the_histogram() {
         }
     });
     let delay = runtime.metrics().run_delay;
-    assert!(delay.quantile(1.0) >= Duration::from_micros(100), "{delay:?}");
+    assert!(
+        delay.quantile(1.0) >= Duration::from_micros(100),
+        "{delay:?}"
+    );
 }
 
 #[test]
@@ -137,7 +143,10 @@ fn prometheus_can_read_every_line() {
         samples += 1;
     }
     assert!(samples > 40, "{text}");
-    assert!(text.contains(&format!("\nsward_spawned_total {}\n", metrics.spawned)) || text.starts_with("# HELP sward_spawned"));
+    assert!(
+        text.contains(&format!("\nsward_spawned_total {}\n", metrics.spawned))
+            || text.starts_with("# HELP sward_spawned")
+    );
     assert!(text.contains("sward_run_delay_seconds_bucket{le=\"+Inf\"} "));
 }
 
