@@ -317,6 +317,7 @@ where
 /// let manifest = sward::run(|| sward::blocking(|| std::fs::read_to_string("Cargo.toml")));
 /// assert!(manifest.expect("it is there").contains("sward"));
 /// ```
+#[track_caller]
 pub fn blocking<F, T>(f: F) -> T
 where
     F: FnOnce() -> T,

@@ -293,6 +293,7 @@ impl<T> Channel<T> {
 
     /// Sends, waiting `until` then.
     #[inline]
+    #[track_caller]
     pub(super) fn send(&self, message: T, until: Until) -> Result<(), Unsent<T>> {
         if until == Until::Now && self.shared.hint() & SENDABLE == 0 {
             return Err(Unsent::Late(message));
@@ -318,6 +319,7 @@ impl<T> Channel<T> {
     }
 
     #[inline(never)]
+    #[track_caller]
     fn wait_to_send<'a>(
         &'a self,
         mut core: Guard<'a, Core>,
@@ -376,6 +378,7 @@ impl<T> Channel<T> {
 
     /// Receives, waiting `until` then.
     #[inline]
+    #[track_caller]
     pub(super) fn receive(&self, until: Until) -> Result<T, Unreceived> {
         if until == Until::Now && self.shared.hint() & RECEIVABLE == 0 {
             return Err(Unreceived::Late);
@@ -399,6 +402,7 @@ impl<T> Channel<T> {
     }
 
     #[inline(never)]
+    #[track_caller]
     fn wait_to_receive<'a>(
         &'a self,
         mut core: Guard<'a, Core>,

@@ -177,6 +177,7 @@ impl<E: Send + 'static> Group<E> {
     ///
     /// If the first to fail panicked: with its payload. If it was ended by the shutdown of its
     /// runtime, the payload is [`Shutdown`](crate::Shutdown).
+    #[track_caller]
     pub fn wait(&self) -> Result<(), E> {
         self.shared.members.wait();
         match self.with(|state| state.failure.take()) {

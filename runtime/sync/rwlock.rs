@@ -112,6 +112,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// If it is poisoned; the guard is in the error.
     #[inline]
+    #[track_caller]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
         // Without a deadline it cannot be late.
         _ = self.raw.read(|| None);
@@ -139,6 +140,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// [`WouldBlock`](TryLockError::WouldBlock) if it had to wait for longer; `Poisoned`, with the guard,
     /// if it was locked and is poisoned.
+    #[track_caller]
     pub fn read_timeout(&self, timeout: Duration) -> TryLockResult<RwLockReadGuard<'_, T>> {
         match self.raw.read(|| deadline_after(timeout)) {
             Ok(()) => Ok(self.read_guard()?),
@@ -152,6 +154,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// If it is poisoned; the guard is in the error.
     #[inline]
+    #[track_caller]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
         // Without a deadline it cannot be late.
         _ = self.raw.write(|| None);
@@ -190,6 +193,7 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// As [`read_timeout`](Self::read_timeout).
+    #[track_caller]
     pub fn write_timeout(&self, timeout: Duration) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         match self.raw.write(|| deadline_after(timeout)) {
             Ok(()) => Ok(self.write_guard()?),

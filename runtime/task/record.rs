@@ -570,6 +570,7 @@ impl Task {
     }
 
     /// Waits until there is a token and takes it, or until `deadline`. On this task's own stack.
+    #[track_caller]
     pub(crate) fn park(&self, deadline: Option<std::time::Instant>) {
         // Acquire [token]: what was written before the `unpark`.
         if self.body.token.take() {

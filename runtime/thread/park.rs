@@ -135,6 +135,7 @@ pub fn current() -> Thread {
 /// sleeper.thread().unpark();
 /// sleeper.join().expect("it was woken");
 /// ```
+#[track_caller]
 pub fn park() {
     match TaskRef::running() {
         Some(task) => task.park(None),
@@ -146,6 +147,7 @@ pub fn park() {
 }
 
 /// As [`park`], but for no longer than `timeout`.
+#[track_caller]
 pub fn park_timeout(timeout: Duration) {
     match TaskRef::running() {
         Some(task) => task.park(wait::deadline_after(timeout)),
@@ -167,6 +169,7 @@ pub fn park_timeout(timeout: Duration) {
 /// sward::run(|| sward::thread::sleep(Duration::from_millis(1)));
 /// assert!(start.elapsed() >= Duration::from_millis(1));
 /// ```
+#[track_caller]
 pub fn sleep(timeout: Duration) {
     if !timeout.is_zero() {
         sleep_to(wait::deadline_after(timeout));
@@ -176,12 +179,14 @@ pub fn sleep(timeout: Duration) {
 /// Waits until `deadline`, as [`sleep`] does.
 ///
 /// The clock is [`time::now`](crate::time::now)'s. A deadline in the past returns at once.
+#[track_caller]
 pub fn sleep_until(deadline: Instant) {
     if wait::now() < deadline {
         sleep_to(Some(deadline));
     }
 }
 
+#[track_caller]
 fn sleep_to(deadline: Option<Instant>) {
     let waiting = Waiting::new();
     waiting.open();

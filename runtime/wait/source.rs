@@ -175,6 +175,7 @@ impl Source {
     /// `NotConnected` once the source is closed; the system's if it does not let the descriptor be
     /// polled.
     #[inline]
+    #[track_caller]
     pub(crate) fn until_ready<T>(
         self: &Arc<Self>,
         descriptor: BorrowedFd<'_>,
@@ -187,6 +188,7 @@ impl Source {
     /// As [`until_ready`](Self::until_ready), and looks again after each `pause` too, if the kernel
     /// does not tell of what is waited for.
     #[inline]
+    #[track_caller]
     pub(crate) fn until_ready_or_due<T>(
         self: &Arc<Self>,
         descriptor: BorrowedFd<'_>,
@@ -201,6 +203,7 @@ impl Source {
 
     /// Does `call` until it would not block, and `wait` in between, with the edges seen before.
     #[inline]
+    #[track_caller]
     fn repeat<T>(
         &self,
         direction: Direction,
@@ -236,6 +239,7 @@ impl Source {
 
     /// Waits for an edge after those `seen`, or for `pause`. May return for no reason.
     #[cold]
+    #[track_caller]
     fn wait(
         self: &Arc<Self>,
         descriptor: BorrowedFd<'_>,
@@ -259,6 +263,7 @@ impl Source {
     }
 
     /// Stands in the line, if there was no edge after those `seen`.
+    #[track_caller]
     fn stand(
         &self,
         mut state: Guard<'_, State>,

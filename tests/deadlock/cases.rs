@@ -159,7 +159,7 @@ pub(crate) const ALL: &[(&str, fn(), End)] = &[
 ];
 
 /// The line on which [`where_it_waits`] does.
-const WAITS: &str = "waits at tests/deadlock/cases.rs:173:";
+const WAITS: &str = "waits at tests/deadlock/cases.rs:174:";
 
 const fn deadlock(words: &'static [&'static str]) -> End {
     End::Deadlock(words)
