@@ -8,12 +8,14 @@
 
 mod base;
 pub mod channel;
+pub mod context;
 mod coroutine;
 mod driver;
 pub mod net;
 pub mod observe;
 mod runtime;
 mod scheduler;
+pub mod sim;
 pub mod sync;
 mod task;
 pub mod thread;

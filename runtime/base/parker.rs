@@ -81,6 +81,16 @@ impl Parker {
         self.word.store(EMPTY, Relaxed);
     }
 
+    /// Sleeps until there is a token and takes it: [naps](Self::nap) if there is no deadline. If this returns
+    /// `false`, `deadline` came first.
+    pub(crate) fn nap_or_park(&self, deadline: Option<Instant>) -> bool {
+        if deadline.is_none() {
+            self.nap();
+            return true;
+        }
+        self.park(deadline)
+    }
+
     /// As [`unpark`](Self::unpark), for one who may [`nap`](Self::nap): nobody else does so at the same
     /// time.
     pub(crate) fn unpark_napper(&self) {

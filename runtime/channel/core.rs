@@ -295,6 +295,7 @@ impl<T> Channel<T> {
     #[inline]
     #[track_caller]
     pub(super) fn send(&self, message: T, until: Until) -> Result<(), Unsent<T>> {
+        crate::wait::point();
         if until == Until::Now && self.shared.hint() & SENDABLE == 0 {
             return Err(Unsent::Late(message));
         }
@@ -380,6 +381,7 @@ impl<T> Channel<T> {
     #[inline]
     #[track_caller]
     pub(super) fn receive(&self, until: Until) -> Result<T, Unreceived> {
+        crate::wait::point();
         if until == Until::Now && self.shared.hint() & RECEIVABLE == 0 {
             return Err(Unreceived::Late);
         }

@@ -24,7 +24,7 @@ use crate::{
 use std::{
     fmt::{self, Write},
     panic::Location,
-    ptr::NonNull,
+    ptr::{self, NonNull},
     sync::Arc,
     time::Duration,
 };
@@ -194,11 +194,9 @@ fn write_place(out: &mut String, place: Option<&Location<'_>>) -> fmt::Result {
     write!(out, ",\"line\":{line},\"column\":{column}}}")
 }
 
-/// Looks at every green thread of these runtimes; of all there are, if `runtimes` is `None`.
-pub(super) fn take(runtimes: Option<&[Arc<Scheduler>]>) -> Dump {
+/// Looks at every green thread of a runtime; of all there are, if it is `None`.
+pub(super) fn take(runtime: Option<&Scheduler>) -> Dump {
     let all = monitor::runtimes();
-    let known = runtimes.unwrap_or(&all);
-    let homes: Vec<_> = known.iter().flat_map(|it| it.homes()).collect();
     clock::set_tick();
     let mut threads = Vec::new();
     slab::for_each_block(|block| {
@@ -206,8 +204,12 @@ pub(super) fn take(runtimes: Option<&[Arc<Scheduler>]>) -> Dump {
         let Some(task) = (unsafe { Task::try_share(block.cast()) }) else {
             return;
         };
-        let home = task.home().as_ptr().cast::<()>();
-        if runtimes.is_none() || homes.contains(&home) {
+        // Its home may be gone, if it has ended: the address alone is looked at.
+        let is_of = |runtime| {
+            // SAFETY: a scheduler does not look into itself for this, and a pinned home stays for ever.
+            unsafe { task.home().as_ref() }.is_of(ptr::from_ref::<Scheduler>(runtime).cast())
+        };
+        if task.stage() != Stage::Finished && runtime.is_none_or(is_of) {
             threads.extend(look(&task, &all));
         }
     });

@@ -11,7 +11,7 @@ pub use histogram::Histogram;
 pub use metrics::Metrics;
 
 use crate::scheduler::{Scheduler, monitor};
-use std::{ptr, slice, sync::Arc};
+use std::ptr;
 
 /// How all runtimes of the process do, together.
 ///
@@ -64,6 +64,6 @@ pub fn dump() -> Dump {
 }
 
 /// Those of one runtime.
-pub(crate) fn dump_of(scheduler: &Arc<Scheduler>) -> Dump {
-    dump::take(Some(slice::from_ref(scheduler)))
+pub(crate) fn dump_of(scheduler: &Scheduler) -> Dump {
+    dump::take(Some(scheduler))
 }

@@ -7,7 +7,7 @@ use crate::{
     observe::Metrics,
     wait::ticket::Waiter,
 };
-use std::{ptr::NonNull, sync::Arc};
+use std::ptr::NonNull;
 
 impl Scheduler {
     /// How it does now. Takes each of its locks for a moment, and no worker's time.
@@ -66,13 +66,6 @@ impl Scheduler {
     pub(crate) fn runs(&self, waiter: NonNull<Waiter>) -> bool {
         let workers = self.workers.lock();
         workers.iter().any(|it| it.worker.runs() == Some(waiter))
-    }
-
-    /// Where the homes of its green threads are.
-    pub(crate) fn homes(&self) -> Vec<*mut ()> {
-        let pinned = self.pinned.lock();
-        let pinned = pinned.iter().map(|it| Arc::as_ptr(it).cast_mut().cast());
-        pinned.chain([self.as_home().as_ptr().cast()]).collect()
     }
 
     /// How many workers sleep, if nothing is to be done here, now or later; else `None`. Naps are counted

@@ -35,7 +35,7 @@ use crate::{
         primitives::{
             AtomicU64,
             Ordering::{Acquire, Relaxed, Release, SeqCst},
-            fence,
+            fence, global,
         },
         slab,
     },
@@ -90,8 +90,6 @@ pub(crate) struct Scheduler {
     spare: Lock<Spare>,
     /// Every worker.
     workers: Lock<Vec<worker::Slot>>,
-    /// Kernel threads with a green thread each, and records of those that were.
-    pinned: Lock<Vec<Arc<pinned::Pinned>>>,
     flags: Flags,
     /// What happened where no processor was at hand.
     outside: Outside,
@@ -121,7 +119,7 @@ struct Outside {
 }
 
 /// Where the numbers of green threads come from.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+static NEXT_ID: global::AtomicU64 = global::AtomicU64::new(1);
 /// How many numbers a processor takes at once.
 const IDS: u64 = 64;
 
@@ -151,7 +149,6 @@ impl Scheduler {
             lent: Lock::new(Vec::new()),
             spare: Lock::new(Spare::default()),
             workers: Lock::new(Vec::new()),
-            pinned: Lock::new(Vec::new()),
             flags: Flags::default(),
             outside: Outside {
                 spawned: AtomicU64::new(0),
@@ -315,13 +312,12 @@ impl Scheduler {
     /// A processor that nobody could be found for; else the worker is from now on one who waits for one.
     fn adopt(&self, worker: WorkerRef) -> Option<&Processor> {
         let mut spare = self.spare.lock();
-        match spare.processors.pop() {
-            Some(index) => self.processors.get(index),
-            None => {
-                spare.workers.push(worker);
-                naps::worker_lies_down();
-                None
-            }
+        if let Some(index) = spare.processors.pop() {
+            self.processors.get(index)
+        } else {
+            spare.workers.push(worker);
+            naps::worker_lies_down();
+            None
         }
     }
 

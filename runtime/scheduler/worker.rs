@@ -177,7 +177,7 @@ impl WorkerRef {
 }
 
 /// What every green thread's fiber runs.
-pub(super) const ENTRY: Entry = run_task;
+pub(crate) const ENTRY: Entry = run_task;
 
 /// Runs one green thread from its first line to its last.
 ///
@@ -197,7 +197,7 @@ fn describe(task: *const (), to: &mut dyn fmt::Write) -> fmt::Result {
     let task = unsafe { &*task.cast::<Task>() };
     write!(
         to,
-        "green thread '{}' (id {}, spawned at {})",
+        "'{}' (id {}, spawned at {})",
         task.name().unwrap_or("<unnamed>"),
         task.id(),
         task.spawned_at()
@@ -205,7 +205,7 @@ fn describe(task: *const (), to: &mut dyn fmt::Write) -> fmt::Result {
 }
 
 /// What the process needs once before green threads run.
-pub(super) fn prepare_process() -> io::Result<()> {
+pub(crate) fn prepare_process() -> io::Result<()> {
     overflow::install(describe)
 }
 
@@ -385,8 +385,10 @@ impl Worker {
     /// The green thread that it runs now, or did just now.
     pub(super) fn running(&self) -> Option<TaskRef> {
         let waiter = self.context.running()?;
-        // SAFETY: a green thread's record is a block of the slab, whoever has it by now.
-        unsafe { Task::try_share(Task::of(waiter)) }
+        // SAFETY: what runs, or did just now, is a green thread.
+        let task = unsafe { Task::of(waiter) };
+        // SAFETY: its record is a block of the slab, whoever has it by now.
+        unsafe { Task::try_share(task) }
     }
 
     pub(super) fn is_batch(&self) -> bool {

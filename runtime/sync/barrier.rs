@@ -97,6 +97,7 @@ impl Barrier {
     /// does not wait. All go on together, and the next round begins.
     #[track_caller]
     pub fn wait(&self) -> BarrierWaitResult {
+        crate::wait::point();
         let mut round = self.round.lock();
         round.arrived += 1;
         if round.arrived >= self.size {

@@ -111,6 +111,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+        crate::wait::point();
         self.raw.lock();
         self.guard()
     }
@@ -124,6 +125,7 @@ impl<T: ?Sized> Mutex<T> {
     /// free and poisoned.
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
+        crate::wait::point();
         if !self.raw.try_lock() {
             return Err(TryLockError::WouldBlock);
         }
@@ -149,6 +151,7 @@ impl<T: ?Sized> Mutex<T> {
     /// guard, if it was locked and is poisoned.
     #[track_caller]
     pub fn lock_timeout(&self, timeout: Duration) -> TryLockResult<MutexGuard<'_, T>> {
+        crate::wait::point();
         match self.raw.lock_until(|| deadline_after(timeout)) {
             Ok(()) => Ok(self.guard()?),
             Err(_) => Err(TryLockError::WouldBlock),

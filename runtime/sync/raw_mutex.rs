@@ -48,7 +48,7 @@ use crate::{
     },
     wait::{End, NO_SLOT, Place, TimedOut, line::Line, now, reason::Reason, wait_at},
 };
-use std::time::Instant;
+use std::{panic::Location, time::Instant};
 
 const LOCKED: u32 = 1;
 const WAITERS: u32 = 1 << 1;
@@ -169,7 +169,11 @@ impl RawMutex {
                 }
             }
             let end = if woken == 0 { End::Back } else { End::Front };
-            let place = Place { end, slot: NO_SLOT };
+            let place = Place {
+                end,
+                slot: NO_SLOT,
+                caller: Location::caller(),
+            };
             wait_at(
                 &self.line,
                 line,

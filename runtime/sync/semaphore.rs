@@ -100,6 +100,7 @@ impl Semaphore {
     #[inline]
     #[track_caller]
     pub fn acquire(&self, count: usize) -> Permits<'_> {
+        crate::wait::point();
         if !self.try_take(count) {
             // Without a deadline it cannot be late.
             _ = self.wait_for(count, None);
@@ -110,6 +111,7 @@ impl Semaphore {
     /// Takes `count` permits if they are free and nobody waits; never waits itself.
     #[inline]
     pub fn try_acquire(&self, count: usize) -> Option<Permits<'_>> {
+        crate::wait::point();
         self.try_take(count).then(|| self.permits(count))
     }
 
@@ -117,6 +119,7 @@ impl Semaphore {
     /// nothing was taken, and it holds up nobody any more.
     #[track_caller]
     pub fn acquire_timeout(&self, count: usize, timeout: Duration) -> Option<Permits<'_>> {
+        crate::wait::point();
         if !self.try_take(count) {
             self.wait_for(count, deadline_after(timeout)).ok()?;
         }

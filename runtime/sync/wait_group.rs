@@ -217,6 +217,7 @@ impl WaitGroup {
     #[inline]
     #[track_caller]
     pub fn done(&self) {
+        crate::wait::point();
         assert!(
             self.counter.done(1),
             "a wait group's count cannot go below zero"
@@ -228,6 +229,7 @@ impl WaitGroup {
     #[inline]
     #[track_caller]
     pub fn wait(&self) {
+        crate::wait::point();
         if !self.counter.is_done() {
             // Without a deadline it cannot be late.
             _ = self.counter.wait(None);
@@ -280,6 +282,7 @@ impl WaitGroup {
     /// ```
     #[track_caller]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        crate::wait::point();
         self.counter.is_done() || self.counter.wait(deadline_after(timeout)).is_ok()
     }
 }

@@ -88,7 +88,10 @@ impl Thread {
     /// Tokens do not add up. What the caller did before, the other sees when its `park` returns.
     pub fn unpark(&self) {
         match &self.kind {
-            Kind::Green(task) => task.unpark(),
+            Kind::Green(task) => {
+                task.unpark();
+                wait::point();
+            }
             Kind::Kernel(thread) => thread.unpark(),
         }
     }
@@ -137,6 +140,7 @@ pub fn current() -> Thread {
 /// ```
 #[track_caller]
 pub fn park() {
+    wait::point();
     match TaskRef::running() {
         Some(task) => task.park(None),
         None => wait::blocking(|| {
@@ -149,6 +153,7 @@ pub fn park() {
 /// As [`park`], but for no longer than `timeout`.
 #[track_caller]
 pub fn park_timeout(timeout: Duration) {
+    wait::point();
     match TaskRef::running() {
         Some(task) => task.park(wait::deadline_after(timeout)),
         None => wait::blocking(|| thread::park_timeout(timeout)),

@@ -185,11 +185,13 @@ impl<'scope> Scope<'scope, '_> {
             // left the family, when its closure and its result are gone or in the handle's hands.
             unsafe { spawn::start(home, wish, child) }
         })??;
-        Ok(ScopedJoinHandle {
+        let handle = ScopedJoinHandle {
             thread: Thread::green(task),
             packet,
             borrowed: PhantomData,
-        })
+        };
+        wait::point();
+        Ok(handle)
     }
 }
 

@@ -34,6 +34,7 @@ use crate::{
     },
     task::Task,
 };
+pub(crate) use home::point;
 use home::{Context, Home, Suspend};
 use line::{Line, Node};
 use reason::Reason;
@@ -174,12 +175,22 @@ impl Waiting {
     /// After [`Verdict::CalledOff`] the caller must take its nodes out and then [`unwind`].
     #[track_caller]
     pub(crate) fn park(&self, reason: Reason, deadline: Option<Instant>) -> Verdict {
+        self.park_at(Location::caller(), reason, deadline)
+    }
+
+    /// As [`park`](Self::park), as dumps are to tell: at a place of the program.
+    pub(crate) fn park_at(
+        &self,
+        caller: &'static Location<'static>,
+        reason: Reason,
+        deadline: Option<Instant>,
+    ) -> Verdict {
         match &self.kind {
             Kind::Green { waiter, home } => {
                 // SAFETY: a green thread's waiter.
                 let task = unsafe { Task::of(*waiter) };
                 // SAFETY: it is alive as it runs.
-                unsafe { task.as_ref() }.waits_at(Location::caller());
+                unsafe { task.as_ref() }.waits_at(caller);
                 // SAFETY: a green thread's home outlives its run.
                 let home = unsafe { home.as_ref() };
                 let alarm = deadline.map(|it| home.set_alarm(it, *waiter));
@@ -199,15 +210,7 @@ impl Waiting {
 impl ThreadWaiter {
     #[cold]
     fn park(&self, deadline: Option<Instant>) -> Verdict {
-        // SAFETY: the home of an entered context is valid.
-        let home = home::home().map(|it| unsafe { it.as_ref() });
-        if let Some(home) = home {
-            home.blocking_begins();
-        }
-        if deadline.is_none() {
-            crate::scheduler::monitor::thread_sleeps();
-            self.parker.nap();
-        } else if !self.parker.park(deadline) {
+        if !self.sleep(deadline) {
             let waiter = NonNull::from(self).cast();
             // SAFETY: `self` is alive.
             match unsafe { Waiter::call(waiter, Verdict::TimedOut) } {
@@ -216,13 +219,22 @@ impl ThreadWaiter {
                     let _not_owed = ManuallyDrop::new(call);
                 }
                 // Called, or held, at the last moment: the token is on its way.
-                None => _ = self.parker.park(None),
+                None => _ = self.sleep(None),
             }
         }
-        if let Some(home) = home {
-            home.blocking_ends();
-        }
         self.waiter.finish()
+    }
+
+    /// Sleeps until there is a token; `false` if `deadline` comes first.
+    fn sleep(&self, deadline: Option<Instant>) -> bool {
+        if deadline.is_none() {
+            crate::scheduler::monitor::thread_sleeps();
+        }
+        match home::home() {
+            // SAFETY: the home of an entered context is valid.
+            Some(home) => unsafe { home.as_ref() }.park_kernel_thread(&self.parker, deadline),
+            None => self.parker.nap_or_park(deadline),
+        }
     }
 }
 
@@ -326,6 +338,7 @@ pub(crate) fn wait_in_line<T>(
     let place = Place {
         end: End::Back,
         slot,
+        caller: Location::caller(),
     };
     wait_at(lock, guard, line, place, reason, deadline, || {})
 }
@@ -335,6 +348,8 @@ pub(crate) fn wait_in_line<T>(
 pub(crate) struct Place {
     pub(crate) end: End,
     pub(crate) slot: *mut (),
+    /// The place in the program, for dumps.
+    pub(crate) caller: &'static Location<'static>,
 }
 
 /// An end of a line.
@@ -351,7 +366,6 @@ pub(crate) enum End {
 /// # Errors
 ///
 /// As [`wait_in_line`].
-#[track_caller]
 pub(crate) fn wait_at<T>(
     lock: &Lock<T>,
     mut guard: Guard<'_, T>,
@@ -374,7 +388,7 @@ pub(crate) fn wait_at<T>(
     }
     drop(guard);
     then();
-    let verdict = waiting.park(reason, deadline);
+    let verdict = waiting.park_at(place.caller, reason, deadline);
     if let Verdict::Chosen(_) = verdict {
         return Ok(());
     }

@@ -3,15 +3,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod blocking;
 mod channel_basic;
+mod channel_drop;
 mod channel_pipeline;
 mod channel_select;
 mod channel_timer;
+mod context;
 mod net_tcp;
 mod net_udp;
 mod net_unix;
 mod observe;
 mod pinned;
+mod runtime;
+mod scope;
 mod sync_condvar;
 mod sync_group;
 mod sync_mpsc;
@@ -21,3 +26,4 @@ mod sync_rwlock;
 mod sync_semaphore;
 mod sync_shutdown;
 mod sync_wait_group;
+mod thread;
