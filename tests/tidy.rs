@@ -60,6 +60,7 @@ const UNSAFE: &[&str] = &[
     "runtime/net/tcp.rs",
     "runtime/net/udp.rs",
     "runtime/net/unix.rs",
+    "runtime/observe/dump.rs",
     "runtime/scheduler/kernel.rs",
     "runtime/scheduler/mod.rs",
     "runtime/scheduler/processor.rs",

@@ -208,6 +208,7 @@ fn hand_back(arm: Arm<'_>, claim: Claim) {
 ///
 /// If it is `biased`, the first of those that are ready.
 #[inline]
+#[track_caller]
 pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option<Operation<'a>> {
     crate::wait::point();
     let time = time_for(arms);
@@ -240,6 +241,7 @@ pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option
 }
 
 /// Waits until one of `arms` is ready, without claiming it.
+#[track_caller]
 pub(super) fn ready(arms: &[Arm<'_>], biased: bool, until: Until) -> Option<usize> {
     crate::wait::point();
     choose_slowly(arms, biased, until, Purpose::Watch).map(|(index, _)| index)
@@ -351,6 +353,7 @@ impl Stand<'_> {
 
 /// The second step: with a place for each arm.
 #[inline(never)]
+#[track_caller]
 fn choose_slowly(
     arms: &[Arm<'_>],
     biased: bool,
@@ -412,6 +415,7 @@ struct Selector<'s, 'a> {
 }
 
 impl<'a> Selector<'_, 'a> {
+    #[track_caller]
     fn run(mut self, biased: bool, until: Until) -> Option<(usize, Option<Claim>)> {
         let purpose = self.purpose;
         let waiting = Waiting::new();

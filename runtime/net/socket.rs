@@ -98,6 +98,7 @@ impl<T: AsFd> Socket<T> {
 
     /// Does `call` until it would not block, or fails as [`Source::until_ready`].
     #[inline]
+    #[track_caller]
     pub(crate) fn wait<R>(
         &self,
         direction: Direction,
@@ -112,6 +113,7 @@ impl<T: AsFd> Socket<T> {
 
     /// As [`wait`](Self::wait) for writing, for what the kernel does not tell the end of: looks again
     /// by itself, ever less often.
+    #[track_caller]
     pub(crate) fn wait_by_looking<R>(
         &self,
         mut call: impl FnMut(&T) -> io::Result<R>,
@@ -133,6 +135,7 @@ impl<T: AsFd> Socket<T> {
 
     /// Does `call`, which blocks, where it may.
     #[cold]
+    #[track_caller]
     fn away<R>(&self, mut call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.call(|inner| blocking(|| call(inner)))
     }

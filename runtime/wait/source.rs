@@ -29,7 +29,7 @@
 //!   says so, and needs the kernel's promises on what is short.
 //! - *Waking all readers for each edge*: quadratic for those who share a socket.
 
-use super::{NO_SLOT, TimedOut, deadline_after, line::Line, reason::Reason, wait_in_line};
+use super::{End, NO_SLOT, Place, TimedOut, deadline_after, line::Line, reason::Reason, wait_at};
 use crate::{
     base::{
         lock::{Guard, Lock},
@@ -46,6 +46,7 @@ use crate::{
 use std::{
     fmt, io,
     os::fd::{AsRawFd, BorrowedFd, RawFd},
+    panic::Location,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -123,6 +124,16 @@ struct Patience {
     changes: u64,
 }
 
+/// What a call waits for.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    direction: Direction,
+    /// After this long it looks again, whatever the kernel tells.
+    pause: Option<Duration>,
+    /// Where in the program it is.
+    caller: &'static Location<'static>,
+}
+
 impl Source {
     pub(crate) fn new() -> Self {
         let count = || Count {
@@ -175,6 +186,7 @@ impl Source {
     /// `NotConnected` once the source is closed; the system's if it does not let the descriptor be
     /// polled.
     #[inline]
+    #[track_caller]
     pub(crate) fn until_ready<T>(
         self: &Arc<Self>,
         descriptor: BorrowedFd<'_>,
@@ -187,6 +199,7 @@ impl Source {
     /// As [`until_ready`](Self::until_ready), and looks again after each `pause` too, if the kernel
     /// does not tell of what is waited for.
     #[inline]
+    #[track_caller]
     pub(crate) fn until_ready_or_due<T>(
         self: &Arc<Self>,
         descriptor: BorrowedFd<'_>,
@@ -194,13 +207,20 @@ impl Source {
         mut pause: impl FnMut() -> Option<Duration>,
         call: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
+        let caller = Location::caller();
         self.repeat(direction, call, |seen, patience| {
-            self.wait(descriptor, direction, seen, patience, pause())
+            let wish = Wish {
+                direction,
+                pause: pause(),
+                caller,
+            };
+            self.wait(descriptor, wish, seen, patience)
         })
     }
 
     /// Does `call` until it would not block, and `wait` in between, with the edges seen before.
     #[inline]
+    #[track_caller]
     fn repeat<T>(
         &self,
         direction: Direction,
@@ -239,10 +259,9 @@ impl Source {
     fn wait(
         self: &Arc<Self>,
         descriptor: BorrowedFd<'_>,
-        direction: Direction,
+        wish: Wish,
         seen: u64,
         patience: &mut Option<Patience>,
-        pause: Option<Duration>,
     ) -> io::Result<()> {
         if self.is_nonblocking() {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -250,23 +269,27 @@ impl Source {
         let poller = POLLER.get()?;
         // Ends with the wait, however that ends. It begins before the line, for those who look at the
         // counts, and outside the lock, for the hook.
-        let _counted = Counted::new(self.count(direction), Some(poller));
+        let _counted = Counted::new(self.count(wish.direction), Some(poller));
         awaited();
         let mut state = self.state.lock();
         self.check()?;
         self.register(&mut state, poller, descriptor)?;
-        self.stand(state, direction, seen, patience, pause)
+        self.stand(state, wish, seen, patience)
     }
 
     /// Stands in the line, if there was no edge after those `seen`.
     fn stand(
         &self,
         mut state: Guard<'_, State>,
-        direction: Direction,
+        wish: Wish,
         seen: u64,
         patience: &mut Option<Patience>,
-        pause: Option<Duration>,
     ) -> io::Result<()> {
+        let Wish {
+            direction,
+            pause,
+            caller,
+        } = wish;
         let side = state.side(direction);
         let known = patience.filter(|it| it.changes == side.changes);
         let Patience { deadline, changes } = *patience.insert(known.unwrap_or_else(|| Patience {
@@ -283,7 +306,12 @@ impl Source {
             Direction::Read => (|it| &mut it.read.line, Reason::Readable),
             Direction::Write => (|it| &mut it.write.line, Reason::Writable),
         };
-        let waited = wait_in_line(&self.state, state, line, NO_SLOT, reason, until);
+        let place = Place {
+            end: End::Back,
+            slot: NO_SLOT,
+            caller,
+        };
+        let waited = wait_at(&self.state, state, line, place, reason, until, || {});
         if waited == Err(TimedOut) && until == deadline {
             let mut state = self.state.lock();
             self.check()?;
@@ -531,7 +559,12 @@ mod model {
                     let _counted = Counted::new(&source.read, None);
                     let state = source.state.lock();
                     source.check()?;
-                    source.stand(state, Direction::Read, seen, patience, None)
+                    let wish = Wish {
+                        direction: Direction::Read,
+                        pause: None,
+                        caller: Location::caller(),
+                    };
+                    source.stand(state, wish, seen, patience)
                 },
             )
         }

@@ -13,6 +13,7 @@ mod context;
 mod net_tcp;
 mod net_udp;
 mod net_unix;
+mod observe;
 mod pinned;
 mod runtime;
 mod scope;
