@@ -7,6 +7,7 @@ mod channel_basic;
 mod channel_pipeline;
 mod channel_select;
 mod channel_timer;
+mod net_short;
 mod net_tcp;
 mod net_udp;
 mod net_unix;
