@@ -315,9 +315,10 @@ macro_rules! delegate {
     };
 }
 
-/// What streams have: `Read` and `Write`, for shared references too.
+/// What streams have: `Read` and `Write`, for shared references too; `$short` is what their short
+/// reads mean.
 macro_rules! stream_io {
-    ($name:ident) => {
+    ($name:ident, $short:expr) => {
         impl Read for &$name {
             #[track_caller]
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -326,7 +327,7 @@ macro_rules! stream_io {
                     return self.socket.check().map(|()| 0);
                 }
                 self.socket
-                    .wait(Direction::Read, |mut system| system.read(buf))
+                    .read($short, buf.len(), |mut system| system.read(buf))
             }
 
             #[track_caller]
@@ -334,8 +335,9 @@ macro_rules! stream_io {
                 if bufs.iter().all(|it| it.is_empty()) {
                     return self.socket.check().map(|()| 0);
                 }
+                let wanted = bufs.iter().map(|it| it.len()).sum();
                 self.socket
-                    .wait(Direction::Read, |mut system| system.read_vectored(bufs))
+                    .read($short, wanted, |mut system| system.read_vectored(bufs))
             }
         }
 

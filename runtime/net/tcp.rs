@@ -4,7 +4,7 @@
 
 use super::{
     Shutdown, SocketAddr, ToSocketAddrs, common, delegate, first_success,
-    socket::{Socket, is_ours},
+    socket::{Short, Socket, is_ours},
     stream_io, timeouts,
 };
 use crate::wait::source::Direction;
@@ -43,7 +43,7 @@ pub struct TcpStream {
 
 common!(TcpStream, std::net::TcpStream, std::net::TcpStream);
 timeouts!(TcpStream, std::net::TcpStream);
-stream_io!(TcpStream);
+stream_io!(TcpStream, Short::Drained);
 
 delegate! { TcpStream:
     /// The address of the other end.

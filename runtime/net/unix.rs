@@ -6,7 +6,7 @@
 
 use super::{
     Shutdown, common, delegate,
-    socket::{Socket, is_ours},
+    socket::{Short, Socket, is_ours},
     stream_io, timeouts,
 };
 use crate::wait::{blocking, source::Direction};
@@ -46,7 +46,7 @@ pub struct UnixStream {
 
 common!(UnixStream, system::UnixStream, system::UnixStream);
 timeouts!(UnixStream, system::UnixStream);
-stream_io!(UnixStream);
+stream_io!(UnixStream, Short::Unknown);
 
 delegate! { UnixStream:
     /// The address of this end.

@@ -10,6 +10,7 @@ mod channel_pipeline;
 mod channel_select;
 mod channel_timer;
 mod context;
+mod net_short;
 mod net_tcp;
 mod net_udp;
 mod net_unix;
