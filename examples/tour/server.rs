@@ -68,7 +68,7 @@ pub(crate) fn serve_and_ask() -> Outcome {
     connected.wait();
 
     let start = Instant::now();
-    drop(opening.set(start));
+    _ = opening.set(start);
     thread::sleep_until(start + PART);
     let neighbours = Neighbours::move_in();
     let mut parts = [Latencies::new(), Latencies::new()];
