@@ -69,8 +69,10 @@ const SHORTEST: u64 = 50_000;
 const BUSY: u64 = 1_000_000;
 /// How often it looks while nothing runs, before it sleeps.
 const LONGEST: u64 = 10_000_000;
-/// How many looks at nothing it takes before it sleeps; long enough for two trims.
-const IDLE_LOOKS: u32 = 50;
+/// How many looks at nothing it takes before it sleeps.
+const IDLE_LOOKS: u32 = 20;
+/// And how many trims that find nothing: the first only marks what rests.
+const VAIN_TRIMS: u32 = 2;
 /// How far apart it gives memory back that rests, while green threads run, and while none does.
 const TRIM_BUSY: u64 = 1_000_000_000;
 const TRIM_IDLE: u64 = 200_000_000;
@@ -199,16 +201,17 @@ impl Monitor {
         super::kernel::ask_for_short_slices(100_000);
         let mut period = SHORTEST;
         let mut idle_looks = 0;
-        let mut next_trim = 0;
+        let mut trimmed = 0;
+        let mut vain_trims = 0;
         loop {
             let now = clock::now_ns();
             let look = self.look(now);
-            if now >= next_trim {
-                next_trim = now + if look.busy { TRIM_BUSY } else { TRIM_IDLE };
+            let interval = if look.busy { TRIM_BUSY } else { TRIM_IDLE };
+            if now >= trimmed + interval {
+                trimmed = now;
                 // What nobody has touched since the last time goes back to the system.
-                if slab::trim() + stack::trim(stack::Trim::Rested) > 0 {
-                    idle_looks = 0;
-                }
+                let freed = slab::trim() + stack::trim(stack::Trim::Rested);
+                vain_trims = if freed > 0 || look.busy { 0 } else { vain_trims + 1 };
             }
             if look.urgent {
                 period = SHORTEST;
@@ -224,8 +227,9 @@ impl Monitor {
                 idle_looks = 0;
                 continue;
             }
-            if idle_looks > IDLE_LOOKS {
+            if idle_looks > IDLE_LOOKS && vain_trims >= VAIN_TRIMS {
                 idle_looks = 0;
+                vain_trims = 0;
                 period = SHORTEST;
                 self.sleep();
                 continue;

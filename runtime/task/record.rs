@@ -148,20 +148,30 @@ impl<F: FnOnce() -> T, T> CodeOf<F, T> {
     };
 
     unsafe fn run(task: &Task) {
-        // SAFETY: the payload of a fresh task holds its closure, and this runs once.
-        let closure = unsafe { task.payload.take::<F>() };
-        // SAFETY: a task that runs has a valid home.
-        let result = if unsafe { task.body.home.as_ref() }.is_closing() {
-            // What a destructor panics with is lost, as it is when a thread's locals are dropped.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(closure))) {
-                forget_payload(payload);
-            }
-            Err(Box::new(Shutdown) as Box<dyn std::any::Any + Send>)
+        let result = if const { Payload::fits::<F>() } {
+            // SAFETY: the payload of a fresh task holds its closure, and this runs once.
+            let closure = unsafe { task.payload.take::<F>() };
+            Self::call(task, closure)
         } else {
-            catch_unwind(AssertUnwindSafe(closure))
+            // In its box until it is called: each move of it would cost room on the stack.
+            // SAFETY: as above.
+            let closure = unsafe { task.payload.take_boxed::<F>() };
+            Self::call(task, closure)
         };
         // SAFETY: the closure is out.
         unsafe { task.payload.put::<thread::Result<T>>(result) };
+    }
+
+    fn call(task: &Task, closure: impl FnOnce() -> T) -> thread::Result<T> {
+        // SAFETY: a task that runs has a valid home.
+        if !unsafe { task.body.home.as_ref() }.is_closing() {
+            return catch_unwind(AssertUnwindSafe(closure));
+        }
+        // What a destructor panics with is lost, as it is when a thread's locals are dropped.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(closure))) {
+            forget_payload(payload);
+        }
+        Err(Box::new(Shutdown))
     }
 
     unsafe fn drop_result(task: &Task) {
@@ -216,11 +226,23 @@ impl Payload {
             // SAFETY: by the caller.
             unsafe { at.cast::<V>().read() }
         } else {
-            // SAFETY: `put` has left a box.
-            let boxed = unsafe { at.cast::<*mut V>().read() };
-            // SAFETY: it came from `Box::into_raw`.
-            *unsafe { Box::from_raw(boxed) }
+            // SAFETY: by the caller.
+            *unsafe { self.take_boxed::<V>() }
         }
+    }
+
+    /// Takes a value out that does not fit, in its box.
+    ///
+    /// # Safety
+    ///
+    /// As for [`take`](Self::take).
+    #[expect(clippy::cast_ptr_alignment, reason = "what does not fit is a box")]
+    unsafe fn take_boxed<V>(&self) -> Box<V> {
+        debug_assert!(!Self::fits::<V>(), "it has no box");
+        // SAFETY: `put` has left a box.
+        let boxed = unsafe { self.0.get().cast::<*mut V>().read() };
+        // SAFETY: it came from `Box::into_raw`.
+        unsafe { Box::from_raw(boxed) }
     }
 }
 
