@@ -139,7 +139,7 @@ impl fmt::Debug for Arm<'_> {
 #[doc(hidden)]
 #[derive(Debug)]
 #[must_use = "what was chosen is handed back when this is dropped"]
-pub struct Operation<'a> {
+pub(super) struct Operation<'a> {
     arm: Arm<'a>,
     index: usize,
     claim: Option<Claim>,
@@ -148,7 +148,7 @@ pub struct Operation<'a> {
 impl Operation<'_> {
     /// Which arm was chosen.
     #[inline]
-    pub fn index(&self) -> usize {
+    pub(super) fn index(&self) -> usize {
         self.index
     }
 
@@ -219,7 +219,9 @@ pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option
                 Claim::Held(partner) if arms[index].is_promise(&partner) => {
                     await_promise(index, partner)
                 }
-                claim => Some(claim),
+                Claim::Closed | Claim::Reserved | Claim::Held(_) | Claim::Tick { .. } => {
+                    Some(claim)
+                }
             };
             if claim.is_some() {
                 return Some(Operation {

@@ -124,16 +124,13 @@ where
                 let (Ok(()) | Err(RecvError)) = operation.recv(&quit);
                 return;
             };
-            match operation.recv(input) {
-                Ok(message) => {
-                    if !pass_on(&tx, message, &quit) {
-                        return;
-                    }
+            if let Ok(message) = operation.recv(input) {
+                if !pass_on(&tx, message, &quit) {
+                    return;
                 }
-                Err(RecvError) => {
-                    select.remove(index);
-                    open -= 1;
-                }
+            } else {
+                select.remove(index);
+                open -= 1;
             }
         }
     });

@@ -33,7 +33,8 @@ use crate::{
         primitives::{
             AtomicU64,
             Ordering::{Acquire, Relaxed, Release, SeqCst},
-            fence, global,
+            fence,
+            global::AtomicU64 as GlobalU64,
         },
         slab,
     },
@@ -113,7 +114,7 @@ struct Outside {
 }
 
 /// Where the numbers of green threads come from.
-static NEXT_ID: global::AtomicU64 = global::AtomicU64::new(1);
+static NEXT_ID: GlobalU64 = GlobalU64::new(1);
 /// How many numbers a processor takes at once.
 const IDS: u64 = 64;
 

@@ -118,7 +118,7 @@ fn who_is_left_is_called_off_and_unwinds() {
                             sward::yield_now();
                         },
                         _ => sward::scope(|scope| {
-                            scope.spawn(|| drop(rx.recv()));
+                            scope.spawn(|| _ = rx.recv());
                             _ = tx.send(());
                             thread::park();
                         }),
@@ -159,15 +159,14 @@ fn a_wake_up_from_outside_is_a_failure() {
     let report = Explorer::new().most_steps(1 << 40).report(1, || {
         let main = thread::current();
         std::thread::spawn(move || main.unpark());
-        let ticker = spawn(|| {
+        drop(spawn(|| {
             loop {
                 time::sleep(Duration::from_secs(1));
             }
-        });
+        }));
         loop {
             thread::park();
         }
-        drop(ticker);
     });
     let failure = report.failure().expect("it was woken");
     assert!(
