@@ -9,7 +9,7 @@
 //! cargo run --release --example timeout
 //! ```
 //!
-//! It prints, within half a second:
+//! It prints, within a second:
 //!
 //! ```text
 //! rose: in time
@@ -34,8 +34,8 @@ const SERVICES: [(&str, Duration); 5] = [
     ("ivy", Duration::from_mins(1)),
 ];
 
-const EACH: Duration = Duration::from_millis(250);
-const ALL: Duration = Duration::from_millis(450);
+const EACH: Duration = Duration::from_millis(500);
+const ALL: Duration = Duration::from_millis(900);
 
 fn main() {
     sward::run(|| {

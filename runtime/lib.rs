@@ -12,6 +12,7 @@ pub mod context;
 mod coroutine;
 mod driver;
 pub mod net;
+pub mod observe;
 mod runtime;
 mod scheduler;
 pub mod sim;
@@ -21,6 +22,7 @@ pub mod thread;
 pub mod time;
 mod wait;
 
+pub use observe::{Dump, Metrics, dump, metrics};
 pub use runtime::{Runtime, RuntimeBuilder, blocking, run};
 pub use thread::{scope, spawn, yield_now};
 pub use wait::Shutdown;

@@ -124,13 +124,13 @@ where
                 let (Ok(()) | Err(RecvError)) = operation.recv(&quit);
                 return;
             };
-            if let Ok(message) = operation.recv(input) {
-                if !pass_on(&tx, message, &quit) {
-                    return;
-                }
-            } else {
+            let Ok(message) = operation.recv(input) else {
                 select.remove(index);
                 open -= 1;
+                continue;
+            };
+            if !pass_on(&tx, message, &quit) {
+                return;
             }
         }
     });

@@ -4,8 +4,8 @@
 
 use super::{
     choice::Strategy,
-    home::{Pause, Plan, Simulation},
     log::Log,
+    simulation::{Pause, Plan, Simulation},
 };
 use crate::{
     coroutine::{
