@@ -304,14 +304,18 @@ impl Source {
         mut call: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
         let caller = Location::caller();
-        self.repeat(direction, |_| call(), |seen, patience| {
-            let wish = Wish {
-                direction,
-                pause: pause(),
-                caller,
-            };
-            self.wait(descriptor, wish, seen, patience)
-        })
+        self.repeat(
+            direction,
+            |_| call(),
+            |seen, patience| {
+                let wish = Wish {
+                    direction,
+                    pause: pause(),
+                    caller,
+                };
+                self.wait(descriptor, wish, seen, patience)
+            },
+        )
     }
 
     /// Does `call` until it would not block, and `wait` in between, both with the edges seen before.

@@ -180,7 +180,8 @@ fn what_is_behind_urgent_data_is_read_without_news() {
             let (near, far) = pair(home);
             (&*far).write_all(b"before").expect("room");
             // SAFETY: the buffer is as long as said.
-            let sent = unsafe { libc::send(far.as_raw_fd(), b"!".as_ptr().cast(), 1, libc::MSG_OOB) };
+            let sent =
+                unsafe { libc::send(far.as_raw_fd(), b"!".as_ptr().cast(), 1, libc::MSG_OOB) };
             assert_eq!(sent, 1);
             (&*far).write_all(b"behind").expect("room");
             let mut words = [0; 12];
