@@ -219,7 +219,9 @@ pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option
                 Claim::Held(partner) if arms[index].is_promise(&partner) => {
                     await_promise(index, partner)
                 }
-                claim => Some(claim),
+                Claim::Closed | Claim::Reserved | Claim::Held(_) | Claim::Tick { .. } => {
+                    Some(claim)
+                }
             };
             if claim.is_some() {
                 return Some(Operation {

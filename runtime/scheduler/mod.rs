@@ -35,7 +35,8 @@ use crate::{
         primitives::{
             AtomicU64,
             Ordering::{Acquire, Relaxed, Release, SeqCst},
-            fence, global,
+            fence,
+            global::AtomicU64 as GlobalU64,
         },
         slab,
     },
@@ -119,7 +120,7 @@ struct Outside {
 }
 
 /// Where the numbers of green threads come from.
-static NEXT_ID: global::AtomicU64 = global::AtomicU64::new(1);
+static NEXT_ID: GlobalU64 = GlobalU64::new(1);
 /// How many numbers a processor takes at once.
 const IDS: u64 = 64;
 
