@@ -241,8 +241,44 @@ impl Source {
             caller: Location::caller(),
         };
         self.repeat_read(wanted, call, |seen, patience| {
-            self.wait(descriptor, wish, seen, patience)
+            self.wait(Some(descriptor), wish, seen, patience)
         })
+    }
+
+    /// As [`until_ready`](Self::until_ready), for a descriptor that is [watched](Self::watch) already.
+    #[track_caller]
+    pub(crate) fn until_watched<T>(
+        self: &Arc<Self>,
+        direction: Direction,
+        mut call: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let wish = Wish {
+            direction,
+            pause: None,
+            caller: Location::caller(),
+        };
+        self.repeat(
+            direction,
+            |_| call(),
+            |seen, patience| self.wait(None, wish, seen, patience),
+        )
+    }
+
+    /// Lets the poller watch `descriptor` from now on. If this returns `false`, it is of a kind that
+    /// nobody can wait for, as regular files are.
+    ///
+    /// # Errors
+    ///
+    /// The system's: `AlreadyExists` if another source watches it.
+    #[must_use = "some cannot be watched"]
+    pub(crate) fn watch(self: &Arc<Self>, descriptor: BorrowedFd<'_>) -> io::Result<bool> {
+        let poller = POLLER.get()?;
+        let mut state = self.state.lock();
+        match self.register(&mut state, poller, descriptor) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// [`until_read`](Self::until_read), with whatever waits.
@@ -316,7 +352,7 @@ impl Source {
                     pause: pause(),
                     caller,
                 };
-                self.wait(descriptor, wish, seen, patience)
+                self.wait(Some(descriptor), wish, seen, patience)
             },
         )
     }
@@ -357,11 +393,12 @@ impl Source {
         }
     }
 
-    /// Waits for an edge after those `seen`, or for `pause`. May return for no reason.
+    /// Waits for an edge after those `seen`, or for `pause`. May return for no reason. Without a
+    /// `descriptor`, it is watched.
     #[cold]
     fn wait(
         self: &Arc<Self>,
-        descriptor: BorrowedFd<'_>,
+        descriptor: Option<BorrowedFd<'_>>,
         wish: Wish,
         seen: u64,
         patience: &mut Option<Patience>,
@@ -376,7 +413,9 @@ impl Source {
         awaited();
         let mut state = self.state.lock();
         self.check()?;
-        self.register(&mut state, poller, descriptor)?;
+        if let Some(descriptor) = descriptor {
+            self.register(&mut state, poller, descriptor)?;
+        }
         self.stand(state, wish, seen, patience)
     }
 
