@@ -27,6 +27,12 @@ const LONGER: &[(&str, usize, &str)] = &[
         "the sections under one lock, which are argued together",
     ),
     (
+        "runtime/task/record.rs",
+        800,
+        "one record; its fields' rules are only true together",
+    ),
+    ("runtime/wait/source.rs", 800, "one protocol with its model"),
+    (
         "tests/api/net_tcp.rs",
         900,
         "a claim after the other, all of TCP",
@@ -40,6 +46,7 @@ const MAX_SENTENCE: usize = 100;
 const UNSAFE: &[&str] = &[
     "runtime/base/fatal.rs",
     "runtime/base/memory.rs",
+    "runtime/base/mutex.rs",
     "runtime/base/primitives.rs",
     "runtime/base/slab.rs",
     "runtime/channel/choose.rs",
@@ -65,6 +72,7 @@ const UNSAFE: &[&str] = &[
     "runtime/process.rs",
     "runtime/scheduler/kernel.rs",
     "runtime/scheduler/mod.rs",
+    "runtime/scheduler/pinned.rs",
     "runtime/scheduler/processor.rs",
     "runtime/scheduler/shutdown.rs",
     "runtime/scheduler/worker.rs",

@@ -314,7 +314,6 @@ fn await_promise(index: usize, partner: Partner) -> Option<Claim> {
     let berth = Berth::new();
     let called = Called {
         call: partner.hold.commit(Verdict::Chosen(partner.index)),
-        index: partner.index,
         slot: partner.slot,
     };
     promised(&waiting, called, index, berth.slot()).wake();
@@ -448,7 +447,6 @@ impl<'a> Selector<'_, 'a> {
             if let Some((mine, partner)) = promise {
                 let called = Called {
                     call: partner.hold.commit(Verdict::Chosen(partner.index)),
-                    index: partner.index,
                     slot: partner.slot,
                 };
                 call = Some(promised(&waiting, called, mine, berth.slot()));
@@ -529,7 +527,9 @@ impl<'a> Selector<'_, 'a> {
                 Claim::Held(partner) if arm.is_promise(&partner) => {
                     Attempt::Promise(index, partner)
                 }
-                claim => Attempt::Done(index, Some(claim)),
+                Claim::Closed | Claim::Reserved | Claim::Held(_) | Claim::Tick { .. } => {
+                    Attempt::Done(index, Some(claim))
+                }
             };
         }
         Attempt::Nothing

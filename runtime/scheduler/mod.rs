@@ -231,7 +231,12 @@ impl Scheduler {
 
     /// Makes a green thread runnable for whoever looks first, and sees to it that somebody does.
     fn inject(&self, task: NonNull<Task>) {
-        if self.outside.injected.fetch_add(1, Relaxed) % 64 == 0 {
+        if self
+            .outside
+            .injected
+            .fetch_add(1, Relaxed)
+            .is_multiple_of(64)
+        {
             // SAFETY: a runnable task is alive.
             unsafe { task.as_ref() }.queued_at(clock::raw_ns());
         }

@@ -309,9 +309,12 @@ impl Source {
         );
         match result {
             Err(error) if !tried && error.kind() == io::ErrorKind::TimedOut => {
-                let last = call().map_err(|it| match it.kind() {
-                    io::ErrorKind::WouldBlock => error,
-                    _ => it,
+                let last = call().map_err(|it| {
+                    if it.kind() == io::ErrorKind::WouldBlock {
+                        error
+                    } else {
+                        it
+                    }
                 });
                 self.call_next(Direction::Read);
                 self.check()?;

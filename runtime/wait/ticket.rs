@@ -352,11 +352,6 @@ impl Call {
             parked: false,
         }
     }
-
-    /// Who was called.
-    pub(crate) fn waiter(&self) -> NonNull<Waiter> {
-        self.waiter
-    }
 }
 
 impl Drop for Call {
@@ -387,11 +382,6 @@ impl Hold {
     /// Ends the wait with `verdict`.
     pub(crate) fn commit(self, verdict: Verdict) -> Call {
         ManuallyDrop::new(self).end(CALLED | verdict.encode())
-    }
-
-    /// Who is held.
-    pub(crate) fn waiter(&self) -> NonNull<Waiter> {
-        self.waiter
     }
 
     /// Takes the held ticket to `phase`, which is [`CALLED`] with a verdict.

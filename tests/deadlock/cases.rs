@@ -178,7 +178,7 @@ fn where_it_waits() {
 
 fn wait_here() {
     let (_tx, rx) = channel::unbounded::<()>();
-    drop(rx.recv()); // This is the line.
+    _ = rx.recv(); // This is the line.
 }
 
 fn runtime(workers: usize) -> Runtime {
@@ -207,8 +207,8 @@ fn select_of_two() {
         let (_tx, rx) = channel::unbounded::<()>();
         let (tx, _rx) = channel::bounded(0);
         select! {
-            recv(rx) -> it => drop(it),
-            send(tx, 1) -> it => drop(it),
+            recv(rx) -> it => _ = it,
+            send(tx, 1) -> it => _ = it,
         }
     });
 }
@@ -318,7 +318,9 @@ fn many_workers() {
                 })
             })
             .collect();
-        waiters.into_iter().for_each(|it| drop(it.join()));
+        for it in waiters {
+            drop(it.join());
+        }
     });
 }
 
@@ -326,7 +328,7 @@ fn over_two_runtimes() {
     let (one, two) = (runtime(1), runtime(2));
     let (tx, rx) = channel::bounded::<()>(0);
     let (back, answer) = channel::bounded::<()>(0);
-    let _other = two.spawn(move || rx.recv().and_then(|()| Ok(back.send(()))));
+    let _other = two.spawn(move || rx.recv().map(|()| back.send(())));
     one.run(move || (answer.recv(), tx.send(())).0)
         .expect("never");
 }
@@ -349,7 +351,7 @@ fn with_an_open_socket() {
 
 fn with_a_timer_nobody_reads() {
     sward::run(|| {
-        let _timer = channel::after(Duration::from_secs(3600));
+        let _timer = channel::after(Duration::from_hours(1));
         let (_tx, rx) = channel::unbounded::<()>();
         rx.recv()
     })
@@ -375,9 +377,9 @@ fn with_a_timer_taken_back() {
         let (tx, rx) = channel::bounded(1);
         tx.send(()).expect("room");
         let (_tx, nothing) = channel::unbounded::<()>();
-        sward::spawn(move || drop(tx.send(())));
+        sward::spawn(move || _ = tx.send(()));
         for _ in 0..2 {
-            rx.recv_timeout(Duration::from_secs(3600))
+            rx.recv_timeout(Duration::from_hours(1))
                 .expect("it was sent");
         }
         nothing.recv()

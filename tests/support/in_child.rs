@@ -1,4 +1,6 @@
-//! Runs an ignored test of the same binary in a process of its own: it may die, or be alone with its limits.
+//! Runs an ignored test of the same binary in a process of its own.
+//!
+//! It may die there, or be alone with its limits.
 
 use std::{
     env, io,
