@@ -196,7 +196,11 @@ mod model {
     fn close_against_send() {
         loom::model(|| {
             let (tx, rx) = bounded(0);
-            let sender = thread::spawn(move || tx.send(7).is_ok());
+            // One sender stays: the last that goes closes the channel too.
+            let sender = thread::spawn({
+                let tx = tx.clone();
+                move || tx.send(7).is_ok()
+            });
             let closer = thread::spawn({
                 let rx = rx.clone();
                 move || rx.close()
@@ -204,6 +208,7 @@ mod model {
             let received = rx.recv().is_ok();
             assert_eq!(sender.join().expect("the sender"), received);
             assert!(closer.join().expect("the closer"));
+            drop(tx);
         });
     }
 
