@@ -211,7 +211,11 @@ impl Monitor {
                 trimmed = now;
                 // What nobody has touched since the last time goes back to the system.
                 let freed = slab::trim() + stack::trim(stack::Trim::Rested);
-                vain_trims = if freed > 0 || look.busy { 0 } else { vain_trims + 1 };
+                vain_trims = if freed > 0 || look.busy {
+                    0
+                } else {
+                    vain_trims + 1
+                };
             }
             if look.urgent {
                 period = SHORTEST;
