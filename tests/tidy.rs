@@ -61,6 +61,7 @@ const UNSAFE: &[&str] = &[
     "runtime/net/udp.rs",
     "runtime/net/unix.rs",
     "runtime/observe/dump.rs",
+    "runtime/observe/signal.rs",
     "runtime/scheduler/kernel.rs",
     "runtime/scheduler/mod.rs",
     "runtime/scheduler/processor.rs",

@@ -68,6 +68,13 @@ impl Scheduler {
         workers.iter().any(|it| it.worker.runs() == Some(waiter))
     }
 
+    /// A trace has begun, or ended: workers that are busy see it soon by themselves.
+    pub(crate) fn look_for_trace(&self) {
+        self.processors
+            .iter()
+            .for_each(super::Processor::look_for_trace);
+    }
+
     /// How many workers sleep, if nothing is to be done here, now or later; else `None`. Naps are counted
     /// under the locks that this takes.
     pub(crate) fn asleep_with_nothing_to_do(&self) -> Option<usize> {

@@ -36,7 +36,7 @@ use crate::{
         stack::StackClass,
     },
     driver::{alarms::Alarms, clock},
-    observe::Buckets,
+    observe::{Buckets, trace},
     task::Task,
     wait::ticket::{Call, Verdict, Waiter},
 };
@@ -133,6 +133,12 @@ impl Counters {
 
 /// The next that becomes runnable is looked at: how long until it runs?
 const SAMPLE: u32 = 1;
+/// Every turn is.
+pub(crate) const TRACE: u32 = 2;
+
+fn trace() -> u32 {
+    if trace::is_on() { TRACE } else { 0 }
+}
 
 /// Adds one to a counter that nobody else writes.
 #[inline]
@@ -210,7 +216,14 @@ impl Processor {
 
     /// Own: the next that becomes runnable is looked at.
     pub(crate) fn sample_next(&self) {
-        self.attention.store(SAMPLE, Relaxed);
+        self.attention.store(SAMPLE | trace(), Relaxed);
+    }
+
+    /// A trace may have begun or ended. Others may ask; if the owner writes at the same time, it looks by
+    /// itself soon.
+    pub(crate) fn look_for_trace(&self) {
+        let sample = self.attention.load(Relaxed) & SAMPLE;
+        self.attention.store(sample | trace(), Relaxed);
     }
 
     /// Own: `task` becomes runnable while somebody looks: notes when.
