@@ -2,7 +2,11 @@
 
 use super::{Scheduler, processor::Counters};
 use crate::{
-    base::primitives::{AtomicU64, Ordering::Relaxed},
+    base::primitives::{
+        AtomicU64,
+        Ordering::{Relaxed, SeqCst},
+        fence,
+    },
     coroutine::stack::StackClass,
     observe::Metrics,
     wait::ticket::Waiter,
@@ -70,9 +74,10 @@ impl Scheduler {
 
     /// A trace has begun, or ended: workers that are busy see it soon by themselves.
     pub(crate) fn look_for_trace(&self) {
+        fence(SeqCst); // T2
         self.processors
             .iter()
-            .for_each(super::Processor::look_for_trace);
+            .for_each(super::Processor::trace_changes);
     }
 
     /// How many workers sleep, if nothing is to be done here, now or later; else `None`. Naps are counted

@@ -26,7 +26,8 @@ use crate::{
         lock::Lock,
         primitives::{
             AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
-            Ordering::{Acquire, Relaxed, Release},
+            Ordering::{Acquire, Relaxed, Release, SeqCst},
+            fence,
         },
         rng::Rng,
         slab::BlockCache,
@@ -214,16 +215,30 @@ impl Processor {
         self.attention.load(Relaxed)
     }
 
-    /// Own: the next that becomes runnable is looked at.
+    /// Own: the next that becomes runnable is looked at; and a trace may have begun or ended.
     pub(crate) fn sample_next(&self) {
-        self.attention.store(SAMPLE | trace(), Relaxed);
+        self.set_attention(SAMPLE);
     }
 
-    /// A trace may have begun or ended. Others may ask; if the owner writes at the same time, it looks by
-    /// itself soon.
+    /// Own: a trace may have begun or ended.
     pub(crate) fn look_for_trace(&self) {
-        let sample = self.attention.load(Relaxed) & SAMPLE;
-        self.attention.store(sample | trace(), Relaxed);
+        self.set_attention(self.attention.load(Relaxed) & SAMPLE);
+    }
+
+    fn set_attention(&self, sample: u32) {
+        let before = trace();
+        self.attention.store(sample | before, Relaxed);
+        // T3: this is written, then T4: whether a trace is written is read again.
+        fence(SeqCst);
+        if trace() != before {
+            self.attention.store(sample | trace(), Relaxed);
+        }
+    }
+
+    /// A trace has begun, or ended; after T1: that was written, and T2: a fence. If the owner writes at the
+    /// same time, it has seen that, or this comes last.
+    pub(crate) fn trace_changes(&self) {
+        self.attention.store(trace(), Relaxed);
     }
 
     /// Own: `task` becomes runnable while somebody looks: notes when.

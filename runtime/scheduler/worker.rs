@@ -770,7 +770,10 @@ impl Worker {
                     if !self.run_job() {
                         return self.scheduler().inject(task);
                     }
-                    how = self.turn_of(record, fiber);
+                    how = match self.own_processor() {
+                        Some(it) if it.attention() != 0 => self.watched_turn(it, task, fiber),
+                        _ => self.turn_of(record, fiber),
+                    };
                 }
             }
         }
