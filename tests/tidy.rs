@@ -69,6 +69,7 @@ const UNSAFE: &[&str] = &[
     "runtime/net/udp.rs",
     "runtime/net/unix.rs",
     "runtime/observe/dump.rs",
+    "runtime/observe/signal.rs",
     "runtime/process.rs",
     "runtime/scheduler/kernel.rs",
     "runtime/scheduler/mod.rs",

@@ -18,7 +18,7 @@ use super::{
     KEEP_ALIVE, Scheduler,
     grip::Grip,
     kernel,
-    processor::{Processor, count},
+    processor::{Processor, TRACE, count},
 };
 use crate::{
     base::{
@@ -37,6 +37,7 @@ use crate::{
         clock,
         poller::{Poller, Turn},
     },
+    observe::trace::{Ended, Tracer},
     task::{Task, TaskRef},
     wait::{
         home::{self, Context, Suspend},
@@ -103,6 +104,8 @@ pub(crate) struct Worker {
     /// What a green thread wants to be called on this thread's own stack.
     job: Cell<Option<NonNull<dyn FnMut()>>>,
     parker: Parker,
+    /// Its own thread's.
+    tracer: Tracer,
     /// It sleeps in the poller.
     polls: AtomicBool,
     /// How long it means to sleep.
@@ -298,6 +301,7 @@ impl Worker {
             processor: AtomicPtr::new(ptr::null_mut()),
             job: Cell::new(None),
             parker: Parker::new(),
+            tracer: Tracer::default(),
             polls: AtomicBool::new(false),
             sleeps_until: AtomicU64::new(0),
             batch: AtomicBool::new(false),
@@ -618,6 +622,7 @@ impl Worker {
         }
         drop(hold);
         let chosen = scheduler.idle.get_up(self.as_ref());
+        processor.look_for_trace();
         // After it is no sleeper any more, however short its sleep was: the monitor counts them.
         super::monitor::worker_wakes(by_poller);
         if chosen {
@@ -680,11 +685,23 @@ impl Worker {
     fn watched_turn(&self, processor: &Processor, task: NonNull<Task>, fiber: Fiber) -> usize {
         // SAFETY: the task is ours.
         let record = unsafe { task.as_ref() };
-        if record.queued() != 0 {
-            let delay = record.take_run_delay(clock::raw_ns());
+        let (traced, noted) = (processor.attention() & TRACE != 0, record.queued() != 0);
+        let start = if traced || noted { clock::raw_ns() } else { 0 };
+        let delay = noted.then(|| record.take_run_delay(start));
+        if let Some(delay) = delay {
             processor.counters.run_delay.add(delay);
         }
         let how = self.turn_of(record, fiber);
+        if traced {
+            let ended = match how {
+                FINISHED => Ended::Finished,
+                it if it == Off::Park as usize => Ended::Parked,
+                it if it == Off::Yield as usize => Ended::Yielded,
+                _ => Ended::Blocking,
+            };
+            let times = [start, clock::raw_ns()];
+            self.tracer.note(record, times, delay, ended);
+        }
         if how == Off::Yield as usize
             && let Some(processor) = self.own_processor()
             && processor.attention() != 0
@@ -753,7 +770,10 @@ impl Worker {
                     if !self.run_job() {
                         return self.scheduler().inject(task);
                     }
-                    how = self.turn_of(record, fiber);
+                    how = match self.own_processor() {
+                        Some(it) if it.attention() != 0 => self.watched_turn(it, task, fiber),
+                        _ => self.turn_of(record, fiber),
+                    };
                 }
             }
         }
