@@ -1,6 +1,8 @@
 //! Writes what a busy program does into a file for <https://ui.perfetto.dev>.
 //!
-//! `cargo run --release --example trace -- trace.json`
+//! ```text
+//! cargo run --release --example trace -- trace.json
+//! ```
 
 use std::{env, io};
 use sward::channel::{Receiver, bounded};
