@@ -219,7 +219,6 @@ impl Payload {
     /// # Safety
     ///
     /// The payload holds a `V` and is the caller's own.
-    #[expect(clippy::cast_ptr_alignment, reason = "what does not fit is a box")]
     unsafe fn take<V>(&self) -> V {
         let at = self.0.get();
         if const { Self::fits::<V>() } {

@@ -67,7 +67,7 @@ fn shutdown_under_load() {
                                 }
                             }),
                             6 => {
-                                let child = sward::spawn(|| thread::sleep(Duration::from_secs(60)));
+                                let child = sward::spawn(|| thread::sleep(Duration::from_mins(1)));
                                 drop(child.join());
                                 return;
                             }
@@ -78,7 +78,7 @@ fn shutdown_under_load() {
             }
             kernel::sleep(micros(rng, 3_000));
             let start = Instant::now();
-            other.shutdown_timeout(Duration::from_secs(60));
+            other.shutdown_timeout(Duration::from_mins(1));
             assert!(
                 start.elapsed() < Duration::from_secs(30),
                 "it took {:?}",
@@ -124,7 +124,7 @@ fn shutdown_beside_hogs() {
             });
             kernel::sleep(micros(rng, 4_000));
             let start = Instant::now();
-            it.shutdown_timeout(Duration::from_secs(60));
+            it.shutdown_timeout(Duration::from_mins(1));
             assert!(start.elapsed() < Duration::from_secs(30));
             assert_eq!(alive.load(SeqCst), 0);
             // Not begun when it was closed, or pinned by then.

@@ -34,7 +34,7 @@ pub fn run(test: &str, prepare: impl FnOnce(&mut Command)) -> Ended {
     let mut child = command.spawn().expect("a child process");
     let said = reader(child.stdout.take());
     let complained = reader(child.stderr.take());
-    let status = wait(&mut child, Duration::from_secs(60));
+    let status = wait(&mut child, Duration::from_mins(1));
     let text = |it: thread::JoinHandle<io::Result<Vec<u8>>>| {
         let bytes = it.join().expect("no panic").expect("the child's output");
         String::from_utf8_lossy(&bytes).into_owned()
@@ -65,7 +65,7 @@ fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
         }
         if Instant::now() >= end {
             child.kill().expect("our child");
-            _ = child.wait();
+            drop(child.wait());
             return None;
         }
         thread::sleep(Duration::from_millis(5));

@@ -2,6 +2,7 @@
 
 #![allow(
     dead_code,
+    unreachable_pub,
     clippy::allow_attributes,
     reason = "each test binary uses a part"
 )]
@@ -105,7 +106,7 @@ pub(crate) fn watched<T: Send + 'static>(
         .name(format!("{name} ({what})"))
         .spawn(move || {
             let result = f();
-            drop(done.send(()));
+            done.send(()).ok();
             result
         })
         .expect("a thread for the test");
