@@ -11,7 +11,7 @@
 //! ```
 //!
 //! It prints `listening on 127.0.0.1:7000`; join with `nc 127.0.0.1 7000`, from several terminals. The
-//! first line is your name. End the server with Ctrl-C. With `--demo`, the program plays three guests
+//! first line is your name. End the server with Ctrl-C. Without a port, the program plays three guests
 //! itself, and prints what the first of them saw:
 //!
 //! ```text
@@ -57,14 +57,10 @@ enum Event {
 }
 
 fn main() -> ExitCode {
-    let argument = env::args().nth(1).unwrap_or_default();
-    let is_demo = argument == "--demo";
-    let Ok(port) = (if is_demo {
-        Ok(0)
-    } else {
-        argument.parse::<u16>()
-    }) else {
-        eprintln!("usage: chat PORT (0 for any) | --demo");
+    let argument = env::args().nth(1);
+    let is_demo = argument.is_none();
+    let Ok(port) = argument.map_or(Ok(0), |it| it.parse::<u16>()) else {
+        eprintln!("usage: chat [PORT] (0 for any)");
         return ExitCode::from(2);
     };
     let result = sward::run(move || {

@@ -1,4 +1,4 @@
-//! Guesses a forgotten PIN by brute force, and looks up between two guesses whether somebody else has it.
+//! Guesses a forgotten PIN by brute force, and looks up after each guess whether it was found.
 //!
 //! Shows the `default` case: a green thread that computes polls a channel without ever waiting for it.
 //! Each has a part of the numbers. The first to find the right one says so and closes the channel, which

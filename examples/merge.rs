@@ -1,4 +1,4 @@
-//! Merges sorted inputs that end one after another into one sorted output, by arms that are switched off.
+//! Merges sorted inputs that end one after another, by arms that are switched off.
 //!
 //! Shows `if` in a `select!` arm. A closed channel is always ready, so an arm that receives from one must
 //! be switched off, or it is chosen for ever. Here an arm is also off while its input's next number has not

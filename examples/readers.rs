@@ -10,13 +10,11 @@
 //! cargo run --release --example readers
 //! ```
 //!
-//! It prints:
+//! How many look-ups there were goes to stderr. It prints:
 //!
 //! ```text
 //! 100 editions, read by 50 readers: none was ever half done
 //! ```
-//!
-//! How many look-ups there were goes to stderr.
 
 use std::{
     collections::HashMap,

@@ -12,13 +12,11 @@
 //! ```
 //!
 //! It adds up the sizes of all source files of this project, directory by directory, and then once more
-//! without any threads:
+//! without any threads. The sizes, and who read how much, go to stderr. It prints:
 //!
 //! ```text
 //! 4 workers and 1 agree
 //! ```
-//!
-//! The sizes themselves, and who read how much, go to stderr.
 
 use std::{
     array, env, fs, io,

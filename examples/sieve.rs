@@ -1,4 +1,6 @@
-//! The prime sieve: a chain of green threads, one for each prime, that pass on what theirs does not divide.
+//! The prime sieve: a chain of green threads, one for each prime.
+//!
+//! Each passes on the numbers that its prime does not divide; the first to come out at the end is the next.
 //!
 //! Shows channels as values: each new prime puts a filter of its own at the end of the chain, and the
 //! channel out of that filter takes the place of the one into it. All channels are unbuffered, so every

@@ -9,7 +9,7 @@
 //! cargo run --release --example timeout
 //! ```
 //!
-//! It prints, within half a second:
+//! It prints, within a second:
 //!
 //! ```text
 //! rose: in time
@@ -28,14 +28,14 @@ use sward::{
 /// The services, and how long each takes to answer.
 const SERVICES: [(&str, Duration); 5] = [
     ("rose", Duration::from_millis(5)),
-    ("oak", Duration::from_secs(60)),
+    ("oak", Duration::from_mins(1)),
     ("fern", Duration::from_millis(1)),
     ("moss", Duration::from_millis(20)),
-    ("ivy", Duration::from_secs(60)),
+    ("ivy", Duration::from_mins(1)),
 ];
 
-const EACH: Duration = Duration::from_millis(250);
-const ALL: Duration = Duration::from_millis(450);
+const EACH: Duration = Duration::from_millis(500);
+const ALL: Duration = Duration::from_millis(900);
 
 fn main() {
     sward::run(|| {

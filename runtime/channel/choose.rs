@@ -136,10 +136,9 @@ impl fmt::Debug for Arm<'_> {
 }
 
 /// An operation that was chosen: a claim, to be used or handed back.
-#[doc(hidden)]
 #[derive(Debug)]
 #[must_use = "what was chosen is handed back when this is dropped"]
-pub struct Operation<'a> {
+pub(super) struct Operation<'a> {
     arm: Arm<'a>,
     index: usize,
     claim: Option<Claim>,
@@ -148,7 +147,7 @@ pub struct Operation<'a> {
 impl Operation<'_> {
     /// Which arm was chosen.
     #[inline]
-    pub fn index(&self) -> usize {
+    pub(super) fn index(&self) -> usize {
         self.index
     }
 
@@ -209,6 +208,7 @@ fn hand_back(arm: Arm<'_>, claim: Claim) {
 ///
 /// If it is `biased`, the first of those that are ready.
 #[inline]
+#[track_caller]
 pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option<Operation<'a>> {
     crate::wait::point();
     let time = time_for(arms);
@@ -219,7 +219,9 @@ pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option
                 Claim::Held(partner) if arms[index].is_promise(&partner) => {
                     await_promise(index, partner)
                 }
-                claim => Some(claim),
+                Claim::Closed | Claim::Reserved | Claim::Held(_) | Claim::Tick { .. } => {
+                    Some(claim)
+                }
             };
             if claim.is_some() {
                 return Some(Operation {
@@ -241,6 +243,7 @@ pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option
 }
 
 /// Waits until one of `arms` is ready, without claiming it.
+#[track_caller]
 pub(super) fn ready(arms: &[Arm<'_>], biased: bool, until: Until) -> Option<usize> {
     crate::wait::point();
     choose_slowly(arms, biased, until, Purpose::Watch).map(|(index, _)| index)
@@ -311,7 +314,6 @@ fn await_promise(index: usize, partner: Partner) -> Option<Claim> {
     let berth = Berth::new();
     let called = Called {
         call: partner.hold.commit(Verdict::Chosen(partner.index)),
-        index: partner.index,
         slot: partner.slot,
     };
     promised(&waiting, called, index, berth.slot()).wake();
@@ -352,6 +354,7 @@ impl Stand<'_> {
 
 /// The second step: with a place for each arm.
 #[inline(never)]
+#[track_caller]
 fn choose_slowly(
     arms: &[Arm<'_>],
     biased: bool,
@@ -392,6 +395,15 @@ fn choose_slowly(
     }
 }
 
+/// What a look under all locks came to.
+enum Attempt {
+    /// An arm is ready, and claimed unless it is only watched.
+    Done(usize, Option<Claim>),
+    /// The partner is a selector that has no message yet.
+    Promise(usize, Partner),
+    Nothing,
+}
+
 /// A selector at work.
 struct Selector<'s, 'a> {
     arms: &'s [Arm<'a>],
@@ -404,6 +416,7 @@ struct Selector<'s, 'a> {
 }
 
 impl<'a> Selector<'_, 'a> {
+    #[track_caller]
     fn run(mut self, biased: bool, until: Until) -> Option<(usize, Option<Claim>)> {
         let purpose = self.purpose;
         let waiting = Waiting::new();
@@ -420,33 +433,20 @@ impl<'a> Selector<'_, 'a> {
         let reason = self.reason();
         loop {
             let mut promise = None;
-            let time = time_for(self.arms);
-            while let Some(index) = self.draw(biased, time) {
-                if purpose == Purpose::Watch {
+            match self.attempt(biased) {
+                Attempt::Done(index, claim) => {
                     self.leave();
                     self.unlock();
-                    return Some((index, None));
+                    return Some((index, claim));
                 }
-                let arm = self.arms[index];
-                match arm.claim(self.core(index), time) {
-                    Some(Claim::Held(partner)) if arm.is_promise(&partner) => {
-                        promise = Some((index, partner));
-                        break;
-                    }
-                    None => {}
-                    claim => {
-                        self.leave();
-                        self.unlock();
-                        return Some((index, claim));
-                    }
-                }
+                Attempt::Promise(index, partner) => promise = Some((index, partner)),
+                Attempt::Nothing => {}
             }
             let mut call = None;
             let mut deadline = None;
             if let Some((mine, partner)) = promise {
                 let called = Called {
                     call: partner.hold.commit(Verdict::Chosen(partner.index)),
-                    index: partner.index,
                     slot: partner.slot,
                 };
                 call = Some(promised(&waiting, called, mine, berth.slot()));
@@ -509,6 +509,30 @@ impl<'a> Selector<'_, 'a> {
         } else {
             Reason::Select
         }
+    }
+
+    /// Draws arms that are ready until one is claimed.
+    fn attempt(&mut self, biased: bool) -> Attempt {
+        let time = time_for(self.arms);
+        while let Some(index) = self.draw(biased, time) {
+            if self.purpose == Purpose::Watch {
+                return Attempt::Done(index, None);
+            }
+            let arm = self.arms[index];
+            let Some(claim) = arm.claim(self.core(index), time) else {
+                // It was called meanwhile, through another channel: the next draw passes it over.
+                continue;
+            };
+            return match claim {
+                Claim::Held(partner) if arm.is_promise(&partner) => {
+                    Attempt::Promise(index, partner)
+                }
+                Claim::Closed | Claim::Reserved | Claim::Held(_) | Claim::Tick { .. } => {
+                    Attempt::Done(index, Some(claim))
+                }
+            };
+        }
+        Attempt::Nothing
     }
 
     fn node(&self, index: usize) -> NonNull<Node> {

@@ -293,6 +293,7 @@ impl<T> Channel<T> {
 
     /// Sends, waiting `until` then.
     #[inline]
+    #[track_caller]
     pub(super) fn send(&self, message: T, until: Until) -> Result<(), Unsent<T>> {
         crate::wait::point();
         if until == Until::Now && self.shared.hint() & SENDABLE == 0 {
@@ -319,6 +320,7 @@ impl<T> Channel<T> {
     }
 
     #[inline(never)]
+    #[track_caller]
     fn wait_to_send<'a>(
         &'a self,
         mut core: Guard<'a, Core>,
@@ -377,6 +379,7 @@ impl<T> Channel<T> {
 
     /// Receives, waiting `until` then.
     #[inline]
+    #[track_caller]
     pub(super) fn receive(&self, until: Until) -> Result<T, Unreceived> {
         crate::wait::point();
         if until == Until::Now && self.shared.hint() & RECEIVABLE == 0 {
@@ -401,6 +404,7 @@ impl<T> Channel<T> {
     }
 
     #[inline(never)]
+    #[track_caller]
     fn wait_to_receive<'a>(
         &'a self,
         mut core: Guard<'a, Core>,

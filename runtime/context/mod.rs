@@ -41,7 +41,10 @@ mod scope;
 pub use self::scope::Scope;
 
 use self::node::{End, Node};
-use crate::{channel::Receiver, wait::deadline_after};
+use crate::{
+    channel::Receiver,
+    wait::{self, deadline_after},
+};
 use std::{
     any::Any,
     error::Error,
@@ -124,8 +127,8 @@ impl Context {
     ///
     /// If this one's deadline is sooner, that counts. A deadline that has passed has ended it already,
     /// when this returns. The clock is [`time::now`](crate::time::now)'s. All deadlines of a runtime are
-    /// kept by one green thread, those of all kernel threads by one kernel thread, which come and go as
-    /// needed; one that is called off costs nothing more.
+    /// kept by one green thread, those of all kernel threads by one kernel thread, which start when they
+    /// are needed.
     ///
     /// # Examples
     ///
@@ -187,7 +190,9 @@ impl Context {
     ///
     /// If there is no memory for the green threads that are to run.
     pub fn cancel(&self, cause: impl Into<Box<dyn Error + Send + Sync>>) {
-        self.node.end(&End::canceled(cause.into()));
+        let end = End::canceled(cause.into());
+        wait::point();
+        self.node.end(&end);
     }
 
     /// A channel that is closed when the context has ended, and that never carries a message.
@@ -260,6 +265,7 @@ impl Context {
     where
         F: FnOnce() + Send + 'static,
     {
+        wait::point();
         let number = match self.node.enlist(Box::new(f)) {
             Ok(number) => Some(number),
             Err(f) => {
@@ -302,6 +308,7 @@ impl AfterFunc {
     ///
     /// It does not wait for what has been started.
     pub fn stop(&self) -> bool {
+        wait::point();
         self.number
             .and_then(|it| self.context.node.strike(it))
             .is_some()

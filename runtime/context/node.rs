@@ -31,6 +31,7 @@ use super::{
 use crate::{
     base::lock::Lock,
     channel::{self, Receiver, Sender},
+    wait,
 };
 use std::{
     any::Any,
@@ -140,11 +141,12 @@ impl Node {
     ) -> Arc<Self> {
         let own = deadline.filter(|it| self.deadline.is_none_or(|parent| *it < parent));
         let child = Self::new(Some(Arc::clone(self)), own.or(self.deadline), value);
+        wait::point();
         self.adopt(&child);
         if let Some(deadline) = own
             && child.end.get().is_none()
         {
-            if deadline <= crate::wait::now() {
+            if deadline <= wait::now() {
                 child.end(&End::deadline_exceeded());
             } else {
                 child.watch_from(Place::here());

@@ -53,6 +53,8 @@ const TIMER: Token = Token(NOWHERE as usize | 1 << 32);
 pub(crate) struct Ready {
     pub(crate) readable: bool,
     pub(crate) writable: bool,
+    /// There is something beside data to read: the end, an error, or a mark of urgent data.
+    pub(crate) special: bool,
 }
 
 /// For how long a turn waits if nothing is ready.
@@ -170,7 +172,7 @@ impl<S> Poller<S> {
         let result = self.registry.register(
             &mut SourceFd(&descriptor),
             token(key),
-            Interest::READABLE | Interest::WRITABLE,
+            Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY,
         );
         if let Err(error) = result {
             let source = self.sources.lock().remove(key);
@@ -190,6 +192,7 @@ impl<S> Poller<S> {
     }
 
     /// How many sources are registered.
+    #[cfg_attr(not(test), expect(dead_code, reason = "asked by tests"))]
     pub(crate) fn registered(&self) -> usize {
         self.sources.lock().len()
     }
@@ -219,6 +222,7 @@ impl<S> Poller<S> {
 
     /// Ends the sleep under way if it would last longer than `deadline`. The alarm has been made
     /// known under a lock which the sleeper takes between [`Hold::announce`] and its sleep.
+    #[cfg_attr(not(test), expect(dead_code, reason = "asked by tests"))]
     pub(crate) fn wake_for(&self, deadline: u64) {
         if self.sleep.wake_for(deadline) {
             self.write();
@@ -418,9 +422,11 @@ fn token(key: Key) -> Token {
 /// An error, or a peer gone for good, makes both directions ready: the next call is told.
 fn ready(event: &mio::event::Event) -> Ready {
     let error = event.is_error();
+    let special = event.is_priority() || event.is_read_closed() || error;
     Ready {
-        readable: event.is_readable() || event.is_read_closed() || error,
+        readable: event.is_readable() || special,
         writable: event.is_writable() || event.is_write_closed() || error,
+        special,
     }
 }
 
@@ -445,6 +451,7 @@ mod tests {
     const BOTH: Ready = Ready {
         readable: true,
         writable: true,
+        special: false,
     };
 
     /// Two ends of a stream, the first of which is registered as `name`.
@@ -473,6 +480,11 @@ mod tests {
         let writable = Ready {
             readable: false,
             writable: true,
+            special: false,
+        };
+        let end = Ready {
+            special: true,
+            ..BOTH
         };
         assert_eq!(turn(&poller, Turn::Until(None)).1, [(7, writable)]);
         assert_eq!(turn(&poller, Turn::Now).1, []);
@@ -481,7 +493,7 @@ mod tests {
         assert_eq!(turn(&poller, Turn::Now).1, []);
         assert_eq!(near.read(&mut [0; 8]).expect("there"), 1);
         drop(far);
-        assert_eq!(turn(&poller, Turn::Until(None)).1, [(7, BOTH)]);
+        assert_eq!(turn(&poller, Turn::Until(None)).1, [(7, end)]);
         poller.deregister(near.as_raw_fd(), key).expect("ours");
         assert_eq!(poller.registered(), 0);
     }

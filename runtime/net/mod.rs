@@ -315,34 +315,40 @@ macro_rules! delegate {
     };
 }
 
-/// What streams have: `Read` and `Write`, for shared references too.
+/// What streams have: `Read` and `Write`, for shared references too; `$short` is what their short
+/// reads mean.
 macro_rules! stream_io {
-    ($name:ident) => {
+    ($name:ident, $short:expr) => {
         impl Read for &$name {
+            #[track_caller]
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
                 if buf.is_empty() {
                     // The system would wait for data that this does not want.
                     return self.socket.check().map(|()| 0);
                 }
                 self.socket
-                    .wait(Direction::Read, |mut system| system.read(buf))
+                    .read($short, buf.len(), |mut system| system.read(buf))
             }
 
+            #[track_caller]
             fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
                 if bufs.iter().all(|it| it.is_empty()) {
                     return self.socket.check().map(|()| 0);
                 }
+                let wanted = bufs.iter().map(|it| it.len()).sum();
                 self.socket
-                    .wait(Direction::Read, |mut system| system.read_vectored(bufs))
+                    .read($short, wanted, |mut system| system.read_vectored(bufs))
             }
         }
 
         impl Write for &$name {
+            #[track_caller]
             fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
                 self.socket
                     .wait(Direction::Write, |mut system| system.write(buf))
             }
 
+            #[track_caller]
             fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
                 self.socket
                     .wait(Direction::Write, |mut system| system.write_vectored(bufs))
@@ -354,20 +360,24 @@ macro_rules! stream_io {
         }
 
         impl Read for $name {
+            #[track_caller]
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
                 (&*self).read(buf)
             }
 
+            #[track_caller]
             fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
                 (&*self).read_vectored(bufs)
             }
         }
 
         impl Write for $name {
+            #[track_caller]
             fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
                 (&*self).write(buf)
             }
 
+            #[track_caller]
             fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
                 (&*self).write_vectored(bufs)
             }

@@ -48,6 +48,15 @@ pub(crate) struct Socket<T> {
     inner: T,
 }
 
+/// What it means that a read got less than it asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Short {
+    /// There is no more.
+    Drained,
+    /// Nothing.
+    Unknown,
+}
+
 /// What lets the poller forget a descriptor.
 struct Watch {
     source: Arc<Source>,
@@ -98,6 +107,7 @@ impl<T: AsFd> Socket<T> {
 
     /// Does `call` until it would not block, or fails as [`Source::until_ready`].
     #[inline]
+    #[track_caller]
     pub(crate) fn wait<R>(
         &self,
         direction: Direction,
@@ -110,8 +120,24 @@ impl<T: AsFd> Socket<T> {
         source.until_ready(self.inner.as_fd(), direction, || call(&self.inner))
     }
 
+    /// As [`wait`](Self::wait) for `call`, which reads up to `wanted` bytes of a stream of that kind.
+    #[inline]
+    pub(crate) fn read(
+        &self,
+        short: Short,
+        wanted: usize,
+        mut call: impl FnMut(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if short == Short::Unknown || !self.watch.nonblocking {
+            return self.wait(Direction::Read, call);
+        }
+        let source = &self.watch.source;
+        source.until_read(self.inner.as_fd(), wanted, || call(&self.inner))
+    }
+
     /// As [`wait`](Self::wait) for writing, for what the kernel does not tell the end of: looks again
     /// by itself, ever less often.
+    #[track_caller]
     pub(crate) fn wait_by_looking<R>(
         &self,
         mut call: impl FnMut(&T) -> io::Result<R>,
@@ -133,6 +159,7 @@ impl<T: AsFd> Socket<T> {
 
     /// Does `call`, which blocks, where it may.
     #[cold]
+    #[track_caller]
     fn away<R>(&self, mut call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.call(|inner| blocking(|| call(inner)))
     }

@@ -26,6 +26,7 @@
 
 use crate::base::{
     lock::Lock,
+    naps,
     primitives::{
         AtomicUsize,
         Ordering::{Relaxed, SeqCst},
@@ -56,6 +57,11 @@ impl<T: Copy + PartialEq> Idle<T> {
 
     pub(crate) fn asleep(&self) -> usize {
         self.counts.load(Relaxed) / ASLEEP
+    }
+
+    /// As [`asleep`](Self::asleep), exactly: by the lock under which they lie down.
+    pub(crate) fn count_asleep(&self) -> usize {
+        self.sleepers.lock().len()
     }
 
     pub(crate) fn searching(&self) -> usize {
@@ -91,6 +97,7 @@ impl<T: Copy + PartialEq> Idle<T> {
     pub(crate) fn sleep(&self, worker: T, any_work: impl FnOnce() -> bool) -> bool {
         let mut sleepers = self.sleepers.lock();
         sleepers.push(worker); // W1
+        naps::worker_lies_down();
         self.counts.fetch_add(ASLEEP, Relaxed);
         drop(sleepers);
 

@@ -18,9 +18,10 @@
     reason = "a green thread refers to its home by a plain pointer"
 )]
 
+mod figures;
 mod grip;
 mod idle;
-mod kernel;
+pub(crate) mod kernel;
 pub(crate) mod monitor;
 mod pinned;
 mod processor;
@@ -30,15 +31,18 @@ pub(crate) mod worker;
 use crate::{
     base::{
         lock::Lock,
+        naps,
         primitives::{
             AtomicU64,
             Ordering::{Acquire, Relaxed, Release, SeqCst},
-            fence, global,
+            fence,
+            global::AtomicU64 as GlobalU64,
         },
         slab,
     },
     coroutine::stack::StackClass,
     driver::clock,
+    observe::Buckets,
     task::Task,
     wait::{
         home::{self, Alarm, Fresh, Home, Pin, Suspend},
@@ -106,14 +110,17 @@ struct Spare {
 }
 
 /// Counters that many write.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Outside {
     spawned: AtomicU64,
     finished: AtomicU64,
+    /// How many green threads were made runnable: one in 64 is looked at.
+    injected: AtomicU64,
+    run_delay: Buckets,
 }
 
 /// Where the numbers of green threads come from.
-static NEXT_ID: global::AtomicU64 = global::AtomicU64::new(1);
+static NEXT_ID: GlobalU64 = GlobalU64::new(1);
 /// How many numbers a processor takes at once.
 const IDS: u64 = 64;
 
@@ -144,7 +151,12 @@ impl Scheduler {
             spare: Lock::new(Spare::default()),
             workers: Lock::new(Vec::new()),
             flags: Flags::default(),
-            outside: Outside::default(),
+            outside: Outside {
+                spawned: AtomicU64::new(0),
+                finished: AtomicU64::new(0),
+                injected: AtomicU64::new(0),
+                run_delay: Buckets::new(),
+            },
             warned_at: AtomicU64::new(0),
             membarrier: crate::base::primitives::register_heavy_barrier(),
             closer: shutdown::Closer::new(),
@@ -219,6 +231,15 @@ impl Scheduler {
 
     /// Makes a green thread runnable for whoever looks first, and sees to it that somebody does.
     fn inject(&self, task: NonNull<Task>) {
+        if self
+            .outside
+            .injected
+            .fetch_add(1, Relaxed)
+            .is_multiple_of(64)
+        {
+            // SAFETY: a runnable task is alive.
+            unsafe { task.as_ref() }.queued_at(clock::raw_ns());
+        }
         self.injector.push(Runnable(task)); // S1
         self.wake_one();
     }
@@ -301,6 +322,7 @@ impl Scheduler {
             self.processors.get(index)
         } else {
             spare.workers.push(worker);
+            naps::worker_lies_down();
             None
         }
     }

@@ -42,11 +42,12 @@ use crate::{
     },
     coroutine::stack,
     driver::{clock, poller::Turn},
+    observe::deadlock::{Judgement, Suspicion},
     wait::source::{self, POLLER, Source},
 };
 use std::{
     fmt::Write,
-    io,
+    io, mem,
     sync::{
         Arc, LazyLock, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize},
@@ -73,18 +74,34 @@ const LONGEST: u64 = 10_000_000;
 const IDLE_LOOKS: u32 = 20;
 /// And how many trims that find nothing: the first only marks what rests.
 const VAIN_TRIMS: u32 = 2;
+/// How many looks at nothing it takes before it looks for a deadlock.
+const QUIET_LOOKS: u32 = 6;
+/// How often it looks again, ever later, if only threads from outside could do anything.
+const PAUSES: u32 = 10;
+/// When it looks again for the first time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// How far apart it gives memory back that rests, while green threads run, and while none does.
 const TRIM_BUSY: u64 = 1_000_000_000;
 const TRIM_IDLE: u64 = 200_000_000;
 /// For how long nobody may look at descriptors while somebody waits for one.
 const UNPOLLED_NS: u64 = 200_000;
 
+/// What the monitor's thread looks at, between looks: kept, so that a look allocates nothing.
+#[derive(Default)]
+struct Lists {
+    all: Vec<Arc<Scheduler>>,
+    workers: Vec<WorkerRef>,
+}
+
 /// The one monitor of the process.
 struct Monitor {
+    lists: Mutex<Lists>,
     runtimes: Mutex<Vec<Weak<Scheduler>>>,
     thread: Mutex<Option<thread::Thread>>,
     /// It sleeps until it is unparked.
     sleeps: AtomicBool,
+    /// It sleeps, and a kernel thread that waits might make it a deadlock.
+    unsure: AtomicBool,
     /// How many workers sleep in the poller.
     polling: AtomicUsize,
     /// When somebody looked at descriptors last.
@@ -92,9 +109,11 @@ struct Monitor {
 }
 
 static MONITOR: LazyLock<Monitor> = LazyLock::new(|| Monitor {
+    lists: Mutex::new(Lists::default()),
     runtimes: Mutex::new(Vec::new()),
     thread: Mutex::new(None),
     sleeps: AtomicBool::new(false),
+    unsure: AtomicBool::new(false),
     polling: AtomicUsize::new(0),
     polled: AtomicU64::new(0),
 });
@@ -109,6 +128,12 @@ pub(super) fn watch(scheduler: &Arc<Scheduler>) -> io::Result<()> {
     lock(&MONITOR.runtimes).push(Arc::downgrade(scheduler));
     kick();
     Ok(())
+}
+
+/// The runtimes that there are now.
+pub(crate) fn runtimes() -> Vec<Arc<Scheduler>> {
+    let runtimes = lock(&MONITOR.runtimes);
+    runtimes.iter().filter_map(Weak::upgrade).collect()
 }
 
 /// Starts the monitor's thread if it does not run.
@@ -148,6 +173,14 @@ fn descriptor_awaited() {
     }
 }
 
+/// A kernel thread is about to wait for another thread, for ever perhaps.
+pub(crate) fn thread_sleeps() {
+    // Relaxed: the monitor looks a second time by itself.
+    if MONITOR.unsure.load(Relaxed) {
+        kick();
+    }
+}
+
 /// Somebody has looked at descriptors.
 pub(super) fn polled() {
     MONITOR.polled.store(clock::coarse_ns(), Relaxed);
@@ -166,6 +199,7 @@ pub(super) fn worker_wakes(from_poller: bool) {
         polled();
         MONITOR.polling.fetch_sub(1, Relaxed);
     }
+    clock::set_tick();
     fence(SeqCst); // K2
     // K3
     if MONITOR.sleeps.load(Relaxed) {
@@ -203,9 +237,11 @@ impl Monitor {
         let mut idle_looks = 0;
         let mut trimmed = 0;
         let mut vain_trims = 0;
+        let mut suspicion = Suspicion::default();
         loop {
             let now = clock::now_ns();
             let look = self.look(now);
+            clock::set_tick();
             let interval = if look.busy { TRIM_BUSY } else { TRIM_IDLE };
             if now >= trimmed + interval {
                 trimmed = now;
@@ -227,6 +263,11 @@ impl Monitor {
                 period = (period * 2).min(LONGEST);
                 idle_looks += 1;
             }
+            if idle_looks < QUIET_LOOKS {
+                suspicion.dispel();
+            } else if suspicion.judge() == Judgement::Suspicious {
+                idle_looks = QUIET_LOOKS;
+            }
             if !look.runtimes && Self::poll_for_threads() {
                 idle_looks = 0;
                 continue;
@@ -235,7 +276,7 @@ impl Monitor {
                 idle_looks = 0;
                 vain_trims = 0;
                 period = SHORTEST;
-                self.sleep();
+                self.sleep(&mut suspicion);
                 continue;
             }
             let until_alarm = look
@@ -245,8 +286,8 @@ impl Monitor {
         }
     }
 
-    /// Sleeps until somebody is awake.
-    fn sleep(&self) {
+    /// Sleeps until somebody is awake; a few times, looks whether those from outside have gone to sleep.
+    fn sleep(&self, suspicion: &mut Suspicion) {
         self.sleeps.store(true, SeqCst); // M1
         fence(SeqCst); // M2
         let look = self.look(clock::now_ns()); // M3
@@ -254,9 +295,20 @@ impl Monitor {
             self.sleeps.store(false, SeqCst);
             return;
         }
+        let mut pauses = 0;
         while self.sleeps.load(SeqCst) {
-            thread::park();
+            let judgement = suspicion.judge();
+            self.unsure.store(judgement == Judgement::Unsure, Relaxed);
+            match judgement {
+                Judgement::Suspicious => thread::park_timeout(2 * Duration::from_nanos(LONGEST)),
+                Judgement::Unsure if pauses < PAUSES => {
+                    thread::park_timeout(FIRST_PAUSE * 2_u32.pow(pauses));
+                    pauses += 1;
+                }
+                Judgement::Unsure | Judgement::Fine => thread::park(),
+            }
         }
+        self.unsure.store(false, Relaxed);
     }
 
     /// Turns the poller when there is no runtime to do so. `false` if nobody waits for it.
@@ -276,7 +328,11 @@ impl Monitor {
     fn look(&self, now: u64) -> Look {
         let mut runtimes = lock(&self.runtimes);
         runtimes.retain(|it| it.strong_count() > 0);
-        let all: Vec<_> = runtimes.iter().filter_map(Weak::upgrade).collect();
+        let Lists {
+            mut all,
+            mut workers,
+        } = mem::take(&mut *lock(&self.lists));
+        all.extend(runtimes.iter().filter_map(Weak::upgrade));
         drop(runtimes);
         let mut look = Look {
             runtimes: !all.is_empty(),
@@ -284,7 +340,7 @@ impl Monitor {
             ..Look::default()
         };
         for scheduler in &all {
-            scheduler.watch_over(now, &mut look);
+            scheduler.watch_over(now, &mut workers, &mut look);
         }
         if look.unpolled {
             look.urgent = true;
@@ -295,6 +351,8 @@ impl Monitor {
                 }
             }
         }
+        all.clear();
+        *lock(&self.lists) = Lists { all, workers };
         look
     }
 }
@@ -322,24 +380,22 @@ impl Scheduler {
     }
 
     /// One look at every worker.
-    fn watch_over(&self, now: u64, look: &mut Look) {
-        let workers: Vec<_> = self
-            .workers
-            .lock()
-            .iter()
-            .filter(|it| it.alive)
-            .map(|it| it.worker.as_ref().as_ref())
-            .collect();
+    fn watch_over(&self, now: u64, workers: &mut Vec<WorkerRef>, look: &mut Look) {
+        workers.clear();
+        let slots = self.workers.lock();
+        let alive = slots.iter().filter(|it| it.alive);
+        workers.extend(alive.map(|it| it.worker.as_ref().as_ref()));
+        drop(slots);
         let advanced = workers
             .iter()
             .filter(|it| it.grip().is_held() && it.turn() != it.seen.turn.load(Relaxed))
             .count();
         let asleep = self.idle.asleep();
         let mut awake = self.processors().len().saturating_sub(asleep);
-        for worker in workers {
+        for worker in workers.iter() {
             if worker.grip().is_lent() {
                 awake = awake.saturating_sub(1);
-                if self.wanted(&worker, now, look.unpolled) {
+                if self.wanted(worker, now, look.unpolled) {
                     self.take_lent();
                 }
                 // It was lent for want of a thread, or was given an alarm since: nobody else will look.
@@ -356,12 +412,12 @@ impl Scheduler {
                     && !worker.grip().is_held()
                     && worker.turn() == worker.seen.turn.load(Relaxed)
                 {
-                    self.warn_of_stall(&worker, now, limit);
+                    self.warn_of_stall(worker, now, limit);
                     look.busy |= worker.running().is_some();
                 }
                 continue;
             }
-            self.watch_worker(&worker, processor, now, advanced > 0, look);
+            self.watch_worker(worker, processor, now, advanced > 0, look);
         }
         look.busy |= awake > 0;
     }

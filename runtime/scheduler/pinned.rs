@@ -74,7 +74,9 @@ unsafe fn wake(waiter: NonNull<Waiter>) {
     // SAFETY: a task that is to be woken is alive.
     let home = unsafe { task.as_ref() }.home();
     // SAFETY: by the caller; the record stays as long as the scheduler.
-    unsafe { home.cast::<Pinned>().as_ref() }.parker.unpark();
+    unsafe { home.cast::<Pinned>().as_ref() }
+        .parker
+        .unpark_napper();
 }
 
 impl Scheduler {
@@ -188,7 +190,10 @@ impl Home for Pinned {
         if task.waiter().park() {
             return; // Woken already.
         }
-        if self.parker.park(deadline) {
+        if deadline.is_none() {
+            super::monitor::thread_sleeps();
+        }
+        if self.parker.nap_or_park(deadline) {
             return;
         }
         // SAFETY: the inhabitant's own ticket.
@@ -223,7 +228,7 @@ impl Home for Pinned {
         let task = unsafe { Task::of(task) };
         // Release: its record.
         self.inhabitant.store(task.as_ptr(), Release);
-        self.parker.unpark();
+        self.parker.unpark_napper();
     }
 
     fn allocate(&self, class: &'static StackClass) -> io::Result<Fresh> {

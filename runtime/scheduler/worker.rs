@@ -42,6 +42,7 @@ use crate::{
         home::{self, Context, Suspend},
         reason::Reason,
         source::{POLLER, Source},
+        ticket::Waiter,
     },
 };
 use std::{
@@ -337,6 +338,11 @@ impl Worker {
         self.sleeps_until.load(Relaxed)
     }
 
+    /// The green thread that runs on it: a hint.
+    pub(super) fn runs(&self) -> Option<NonNull<Waiter>> {
+        self.context.running()
+    }
+
     pub(super) fn turn(&self) -> u32 {
         self.turn.load(Relaxed)
     }
@@ -510,6 +516,7 @@ impl Worker {
             processor.fire(processor, clock::now_ns());
         }
         Scheduler::poll_now();
+        processor.sample_next();
         if processor.was_never_empty() {
             scheduler.wake_one();
         }
@@ -654,11 +661,37 @@ impl Worker {
             Some(fiber) => fiber,
             None => Self::bind(processor, record),
         };
-        let how = self.turn_of(record, fiber);
+        let watched = (record.queued() | processor.attention()) != 0;
+        let how = if watched {
+            self.watched_turn(processor, task, fiber)
+        } else {
+            self.turn_of(record, fiber)
+        };
         if how == Off::Park as usize {
             count(&processor.counters.parks);
         }
         self.after_turn(task, fiber, how);
+    }
+
+    /// As [`turn_of`](Self::turn_of), for one that is looked at: it was noted when the task became runnable,
+    /// or that is to be noted next.
+    #[cold]
+    #[inline(never)]
+    fn watched_turn(&self, processor: &Processor, task: NonNull<Task>, fiber: Fiber) -> usize {
+        // SAFETY: the task is ours.
+        let record = unsafe { task.as_ref() };
+        if record.queued() != 0 {
+            let delay = record.take_run_delay(clock::raw_ns());
+            processor.counters.run_delay.add(delay);
+        }
+        let how = self.turn_of(record, fiber);
+        if how == Off::Yield as usize
+            && let Some(processor) = self.own_processor()
+            && processor.attention() != 0
+        {
+            processor.becomes_runnable(task);
+        }
+        how
     }
 
     /// Gives a fresh green thread a stack.

@@ -1,4 +1,4 @@
-//! Tests under every order: green threads run one at a time, in an order that a seed decides, by a virtual clock.
+//! Tests under every order: a seed decides which green thread runs next, and the clock is virtual.
 //!
 //! [`explore`] runs a test once for each seed. In each run one kernel thread, the caller's, runs all
 //! green threads of the test; who goes on is a random choice at every wait, yield and spawn, at most
@@ -50,5 +50,6 @@ mod clock;
 mod explorer;
 mod home;
 mod log;
+mod simulation;
 
 pub use explorer::{Explorer, Report, explore, replay, run};

@@ -21,7 +21,7 @@ use crate::{
 };
 use std::{
     fmt,
-    panic::{RefUnwindSafe, UnwindSafe},
+    panic::{Location, RefUnwindSafe, UnwindSafe},
     time::{Duration, Instant},
 };
 
@@ -258,6 +258,7 @@ impl Condvar {
         // Relaxed: the unlocking of the mutex passes it on.
         self.waiting.store(queue.line.len() + 1, Relaxed);
         let place = Place {
+            caller: Location::caller(),
             end: End::Back,
             slot: NO_SLOT,
         };

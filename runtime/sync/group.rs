@@ -238,6 +238,7 @@ impl<E: Send + 'static> Group<E> {
     ///
     /// If the first to fail panicked: with its payload. If it was ended by the shutdown of its
     /// runtime, the payload is [`Shutdown`](crate::Shutdown).
+    #[track_caller]
     pub fn wait(&self) -> Result<(), E> {
         self.shared.members.wait();
         if let Some(link) = &self.shared.link {

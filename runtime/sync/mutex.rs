@@ -109,6 +109,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// If it is poisoned; the guard is in the error.
     #[inline]
+    #[track_caller]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
         crate::wait::point();
         self.raw.lock();
@@ -148,6 +149,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// [`WouldBlock`](TryLockError::WouldBlock) if others held it for that long; `Poisoned`, with the
     /// guard, if it was locked and is poisoned.
+    #[track_caller]
     pub fn lock_timeout(&self, timeout: Duration) -> TryLockResult<MutexGuard<'_, T>> {
         crate::wait::point();
         match self.raw.lock_until(|| deadline_after(timeout)) {

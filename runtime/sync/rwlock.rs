@@ -112,6 +112,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// If it is poisoned; the guard is in the error.
     #[inline]
+    #[track_caller]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
         crate::wait::point();
         // Without a deadline it cannot be late.
@@ -141,6 +142,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// [`WouldBlock`](TryLockError::WouldBlock) if it had to wait for longer; `Poisoned`, with the guard,
     /// if it was locked and is poisoned.
+    #[track_caller]
     pub fn read_timeout(&self, timeout: Duration) -> TryLockResult<RwLockReadGuard<'_, T>> {
         crate::wait::point();
         match self.raw.read(|| deadline_after(timeout)) {
@@ -155,6 +157,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// If it is poisoned; the guard is in the error.
     #[inline]
+    #[track_caller]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
         crate::wait::point();
         // Without a deadline it cannot be late.
@@ -195,6 +198,7 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// As [`read_timeout`](Self::read_timeout).
+    #[track_caller]
     pub fn write_timeout(&self, timeout: Duration) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         crate::wait::point();
         match self.raw.write(|| deadline_after(timeout)) {

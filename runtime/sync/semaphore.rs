@@ -98,6 +98,7 @@ impl Semaphore {
     ///
     /// More than there will ever be are waited for all the same: others may [`add`](Self::add) some.
     #[inline]
+    #[track_caller]
     pub fn acquire(&self, count: usize) -> Permits<'_> {
         crate::wait::point();
         if !self.try_take(count) {
@@ -116,6 +117,7 @@ impl Semaphore {
 
     /// As [`acquire`](Self::acquire), and waits for `timeout` at most; `None` if that was too short. Then
     /// nothing was taken, and it holds up nobody any more.
+    #[track_caller]
     pub fn acquire_timeout(&self, count: usize, timeout: Duration) -> Option<Permits<'_>> {
         crate::wait::point();
         if !self.try_take(count) {
@@ -177,6 +179,7 @@ impl Semaphore {
     ///
     /// [`TimedOut`] if `deadline` came first.
     #[cold]
+    #[track_caller]
     fn wait_for(&self, count: usize, deadline: Option<Instant>) -> Result<(), TimedOut> {
         let line = self.line.lock();
         let mut word = self.word.load(Relaxed);

@@ -31,6 +31,7 @@
 //! # Edges
 //!
 //! - `[result]` the result and all the thread did, to whoever joins it.
+//! - `[token]` what was written before `unpark`, to who returns from `park`.
 //! - `[freed]` the last use of each share, to whoever frees the block.
 
 #![expect(
@@ -40,6 +41,7 @@
 
 use crate::{
     base::{
+        lock::Lock,
         parker::Parker,
         primitives::{
             AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
@@ -49,9 +51,12 @@ use crate::{
         slab::{self, BLOCK_BYTES},
     },
     coroutine::{fiber::Fiber, stack::StackClass},
+    driver::clock,
+    observe::deadlock::{self, Deadlock},
     wait::{
-        Shutdown, Waiting,
+        NO_SLOT, Shutdown, Waiting,
         home::{self, Fresh, Home},
+        line::{Line, Node},
         reason::Reason,
         ticket::{Verdict, Waiter, Wake},
     },
@@ -73,6 +78,9 @@ const ENDING: usize = 3;
 
 /// What is left of a block for the closure, and later for the result.
 const PAYLOAD_BYTES: usize = BLOCK_BYTES - 128;
+
+/// What times in the queue are counted in, as a shift of nanoseconds: the count is good for nine minutes.
+const QUEUED_UNIT: u32 = 7;
 
 /// Room for a closure or a result.
 #[repr(C, align(64))]
@@ -104,6 +112,8 @@ pub(crate) struct Task {
     waiter: Waiter,
     /// Zero in a free block, which others may look at: so it is never written but as an atomic.
     shares: AtomicU32,
+    /// When it was made runnable, if this time it is looked at; else zero. In units of [`QUEUED_UNIT`].
+    queued: AtomicU32,
     body: Body,
     payload: Payload,
 }
@@ -125,6 +135,8 @@ struct Body {
     spawned_at: &'static Location<'static>,
     /// Where it waits.
     place: AtomicPtr<Location<'static>>,
+    /// Since when, in [ticks](clock::tick).
+    since: AtomicU32,
 }
 
 // A model's atomics are larger; no model makes a record.
@@ -245,6 +257,15 @@ impl Payload {
     }
 }
 
+/// A time as the record keeps it for a moment; it wraps.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "times are compared by wrapping"
+)]
+fn queued_units(now_ns: u64) -> u32 {
+    (now_ns >> QUEUED_UNIT) as u32
+}
+
 impl Task {
     /// Makes a task of a fresh block. The result has both first shares: see [`Spawned`].
     pub(crate) fn create<F, T>(
@@ -270,7 +291,8 @@ impl Task {
             class: options.class,
             name: options.name,
             spawned_at: options.spawned_at,
-            place: AtomicPtr::new(ptr::from_ref(options.spawned_at).cast_mut()),
+            place: AtomicPtr::new(ptr::null_mut()),
+            since: AtomicU32::new(0),
         };
         // SAFETY: the block is large and aligned enough, and ours alone but for `shares`.
         let to_waiter = unsafe { &raw mut (*task.as_ptr()).waiter };
@@ -284,6 +306,10 @@ impl Task {
         let payload = unsafe { &(*task.as_ptr()).payload };
         // SAFETY: it is empty, and ours.
         unsafe { payload.put(closure) };
+        // SAFETY: as above.
+        let to_queued = unsafe { &raw mut (*task.as_ptr()).queued };
+        // SAFETY: as above.
+        unsafe { to_queued.write(AtomicU32::new(0)) };
         // SAFETY: written just now.
         let shares = unsafe { &(*task.as_ptr()).shares };
         // Release [freed]: those who walk over the slab see a whole record.
@@ -336,6 +362,26 @@ impl Task {
         }
     }
 
+    /// It is about to wait there. For whoever runs it.
+    #[inline]
+    pub(crate) fn waits_at(&self, place: &'static Location<'static>) {
+        self.body
+            .place
+            .store(ptr::from_ref(place).cast_mut(), Relaxed);
+        self.body.since.store(clock::tick(), Relaxed);
+    }
+
+    /// Where it waits, or has waited last.
+    pub(crate) fn place(&self) -> Option<&'static Location<'static>> {
+        // SAFETY: it is null, or was made of such a reference.
+        unsafe { self.body.place.load(Relaxed).as_ref() }
+    }
+
+    /// Since when it waits, in [ticks](clock::tick).
+    pub(crate) fn waits_since(&self) -> u32 {
+        self.body.since.load(Relaxed)
+    }
+
     pub(crate) fn reason(&self) -> Reason {
         Reason::from_number(self.body.reason.load(Relaxed))
     }
@@ -343,6 +389,35 @@ impl Task {
     #[inline]
     pub(crate) fn set_reason(&self, reason: Reason) {
         self.body.reason.store(reason as u8, Relaxed);
+    }
+
+    /// It was made runnable, and is looked at this time.
+    pub(crate) fn queued_at(&self, now_ns: u64) {
+        // Relaxed: the queue passes it on.
+        if self.queued.load(Relaxed) == 0 {
+            let now = queued_units(now_ns);
+            self.queued.store(now.max(1), Relaxed);
+        }
+    }
+
+    /// When it was made runnable, if this time it is looked at; else zero.
+    #[inline]
+    pub(crate) fn queued(&self) -> u32 {
+        self.queued.load(Relaxed)
+    }
+
+    /// For how many nanoseconds it was runnable until now, which is asked once.
+    pub(crate) fn take_run_delay(&self, now_ns: u64) -> u64 {
+        let queued = self.queued.load(Relaxed);
+        self.queued.store(0, Relaxed);
+        let now = queued_units(now_ns);
+        // A clock that was read on another processor may be a little behind.
+        let units = now
+            .wrapping_sub(queued)
+            .cast_signed()
+            .max(0)
+            .cast_unsigned();
+        u64::from(units) << QUEUED_UNIT
     }
 
     /// The stack it runs on, if it has started. For whoever runs it.
@@ -406,16 +481,57 @@ impl Task {
     }
 
     /// Waits until it has returned.
+    #[track_caller]
     pub(crate) fn wait_done(&self) {
         // Acquire [result].
         while self.body.join.load(Acquire) != DONE {
-            self.wait_done_once();
+            self.wait_done_once(None);
         }
     }
 
-    fn wait_done_once(&self) {
+    /// As [`wait_done`](Self::wait_done), unless there is a deadlock.
+    ///
+    /// # Errors
+    ///
+    /// [`Deadlock`], and it has not returned.
+    #[track_caller]
+    pub(crate) fn wait_done_or_deadlock(&self) -> Result<(), Deadlock> {
+        // Acquire [result].
+        while self.body.join.load(Acquire) != DONE {
+            let line = deadlock::line();
+            if self.wait_done_once(Some(line)) == Verdict::Chosen(1) && !self.is_done() {
+                return Err(Deadlock);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until it has returned, or this is called in `line`: then the verdict is `Chosen(1)`. May return
+    /// for no reason.
+    #[track_caller]
+    fn wait_done_once(&self, line: Option<&Lock<Line>>) -> Verdict {
         let waiting = Waiting::new();
         waiting.open();
+        let mut node = Node::new(waiting.waiter(), 1, NO_SLOT);
+        let node = NonNull::from(&mut node);
+        if let Some(line) = line {
+            // SAFETY: a fresh node with an open ticket, which stays in this frame until it is removed.
+            unsafe { line.lock().push_back(node) };
+        }
+        let verdict = self.wait_done_with(&waiting);
+        if let Some(line) = line {
+            // SAFETY: it stands in this line, or was called there.
+            unsafe { line.lock().remove(node) };
+        }
+        if verdict == Verdict::CalledOff {
+            crate::wait::unwind();
+        }
+        verdict
+    }
+
+    /// The part of [`wait_done_once`](Self::wait_done_once) between the lines.
+    #[track_caller]
+    fn wait_done_with(&self, waiting: &Waiting) -> Verdict {
         let joiner = waiting.waiter().as_ptr().expose_provenance();
         // Release: the open ticket, to the thread that ends. Acquire [result].
         if self
@@ -426,13 +542,14 @@ impl Task {
         {
             // Nobody knows of our ticket, but a home that shuts down.
             if waiting.withdraw() {
-                return;
+                return Verdict::Retry;
             }
         }
-        if let Verdict::Chosen(_) = waiting.park(Reason::Join, None) {
-            return;
+        let verdict = waiting.park(Reason::Join, None);
+        if verdict == Verdict::Chosen(0) {
+            return verdict;
         }
-        // Called off. Acquire [result]: what the end has written.
+        // Called off, or a deadlock. Acquire [result]: what the end has written.
         if self
             .body
             .join
@@ -444,7 +561,7 @@ impl Task {
                 thread::yield_now();
             }
         }
-        crate::wait::unwind();
+        verdict
     }
 
     /// It has returned, and its result is there.
@@ -484,6 +601,7 @@ impl Task {
     }
 
     /// Waits until there is a token and takes it, or until `deadline`. On this task's own stack.
+    #[track_caller]
     pub(crate) fn park(&self, deadline: Option<std::time::Instant>) {
         // Acquire [token]: what was written before the `unpark`.
         if self.body.token.take() {
@@ -608,10 +726,6 @@ impl TaskRef {
         let task = unsafe { Task::of(waiter) };
         // SAFETY: its record lives, with a count above zero.
         unsafe { Task::try_share(task) }
-    }
-
-    pub(crate) fn as_ptr(&self) -> NonNull<Task> {
-        self.task
     }
 }
 

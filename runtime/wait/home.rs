@@ -142,11 +142,11 @@ pub(crate) trait Home {
     /// This kernel thread goes on.
     fn blocking_ends(&self);
 
-    /// Waits for a token in `parker`, this kernel thread and all, while its other work goes on elsewhere.
+    /// Waits for a token in `parker`, of one who is woken as a napper is, this kernel thread and all, while its other work goes on elsewhere.
     /// If this returns `false`, `deadline` came first.
     fn park_kernel_thread(&self, parker: &Parker, deadline: Option<Instant>) -> bool {
         self.blocking_begins();
-        let in_time = parker.park(deadline);
+        let in_time = parker.nap_or_park(deadline);
         self.blocking_ends();
         in_time
     }
@@ -194,6 +194,7 @@ impl Context {
             .store(waiter.map_or(ptr::null_mut(), NonNull::as_ptr), Relaxed);
     }
 
+    #[inline]
     pub(crate) fn running(&self) -> Option<NonNull<Waiter>> {
         NonNull::new(self.running.load(Relaxed))
     }

@@ -1,6 +1,6 @@
 //! One descriptor's readiness and those who wait for it: the only place where `WouldBlock` is a wait.
 //!
-//! Every call tries its system call first. If that would block, the source is registered with the
+//! Every call tries its system call first, but for reads that know better. If that would block, the source is registered with the
 //! process's [poller](POLLER), once, for both directions, and the thread stands in the line of its
 //! direction until the kernel tells of an edge.
 //!
@@ -18,6 +18,25 @@
 //! line is called, looks again, and counts from the change with the new one; a timeout that fires
 //! while it is being changed is void.
 //!
+//! # Short reads
+//!
+//! A read of a TCP stream that got less than it asked for has emptied the stream. The next read would
+//! be told so by a system call; instead, the count of edges from before the short read is kept as
+//! *drained*, and while it is still the count, a read waits without the call. Why no data is missed:
+//!
+//! - What comes after the short read makes an edge, which is counted after it was read before the call:
+//!   the counts differ. A mark that is stored late, over a newer one, names an older count, and is void.
+//! - Only a count above zero is kept, as then the poller is known to watch.
+//! - A read is also short at the end of the data, at an error, and at the mark of urgent data, with
+//!   more behind it that made its edge long ago. The poller tells these apart (`special`): they come
+//!   with an edge of their own, or were there when an earlier one was told. From then on no short read
+//!   is believed: whoever sees the count sees that too, by the same edge.
+//! - Calls that may not wait are done in any case, and a read is tried once before it times out: the
+//!   poller may not have come round to tell what the kernel has long had.
+//!
+//! Not for Unix streams, whose reads stop where a descriptor is attached; nor for what returned nothing.
+//! If the user sets `SO_RCVLOWAT`, a read may wait for that much, as it does in blocking mode.
+//!
 //! # Edges
 //!
 //! - `[edge]` from the one who counts an edge to the one who reads the count before its system call:
@@ -25,11 +44,11 @@
 //!
 //! # What was not done
 //!
-//! - *Remembering that a short read has drained the descriptor* would save the system call that only
-//!   says so, and needs the kernel's promises on what is short.
+//! - *Short reads under kernel TLS*, which a user might switch on behind our back and which ends reads
+//!   at its records: not told apart.
 //! - *Waking all readers for each edge*: quadratic for those who share a socket.
 
-use super::{NO_SLOT, TimedOut, deadline_after, line::Line, reason::Reason, wait_in_line};
+use super::{End, NO_SLOT, Place, TimedOut, deadline_after, line::Line, reason::Reason, wait_at};
 use crate::{
     base::{
         lock::{Guard, Lock},
@@ -46,6 +65,7 @@ use crate::{
 use std::{
     fmt, io,
     os::fd::{AsRawFd, BorrowedFd, RawFd},
+    panic::Location,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -84,6 +104,10 @@ pub(crate) struct Source {
     closed: AtomicBool,
     /// Calls fail where they would wait.
     nonblocking: AtomicBool,
+    /// How many edges a read had seen that emptied the stream, or zero.
+    drained: AtomicU64,
+    /// There is, or was, more to come than data: a short read says nothing. Never unset.
+    special: AtomicBool,
     read: Count,
     write: Count,
     state: Lock<State>,
@@ -123,6 +147,16 @@ struct Patience {
     changes: u64,
 }
 
+/// What a call waits for.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    direction: Direction,
+    /// After this long it looks again, whatever the kernel tells.
+    pause: Option<Duration>,
+    /// Where in the program it is.
+    caller: &'static Location<'static>,
+}
+
 impl Source {
     pub(crate) fn new() -> Self {
         let count = || Count {
@@ -137,6 +171,8 @@ impl Source {
         Self {
             closed: AtomicBool::new(false),
             nonblocking: AtomicBool::new(false),
+            drained: AtomicU64::new(0),
+            special: AtomicBool::new(false),
             read: count(),
             write: count(),
             state: Lock::new(State {
@@ -150,6 +186,10 @@ impl Source {
     /// The kernel has news of the descriptor. To be called with each event by whoever turns the
     /// poller; wakes, and waits for nobody.
     pub(crate) fn on_ready(source: &Arc<Self>, ready: Ready) {
+        if ready.special {
+            // Before the edge is counted, and published by it.
+            source.special.store(true, Relaxed);
+        }
         let mut state = source.state.lock();
         let reader = ready.readable.then(|| {
             // Release [edge]
@@ -175,6 +215,7 @@ impl Source {
     /// `NotConnected` once the source is closed; the system's if it does not let the descriptor be
     /// polled.
     #[inline]
+    #[track_caller]
     pub(crate) fn until_ready<T>(
         self: &Arc<Self>,
         descriptor: BorrowedFd<'_>,
@@ -184,27 +225,145 @@ impl Source {
         self.until_ready_or_due(descriptor, direction, || None, call)
     }
 
+    /// As [`until_ready`](Self::until_ready) for `call`, which reads up to `wanted` bytes of a stream,
+    /// whose short reads mean that there is no more: without the call if that is known.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn until_read(
+        self: &Arc<Self>,
+        descriptor: BorrowedFd<'_>,
+        wanted: usize,
+        call: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let wish = Wish {
+            direction: Direction::Read,
+            pause: None,
+            caller: Location::caller(),
+        };
+        self.repeat_read(wanted, call, |seen, patience| {
+            self.wait(Some(descriptor), wish, seen, patience)
+        })
+    }
+
+    /// As [`until_ready`](Self::until_ready), for a descriptor that is [watched](Self::watch) already.
+    #[track_caller]
+    pub(crate) fn until_watched<T>(
+        self: &Arc<Self>,
+        direction: Direction,
+        mut call: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let wish = Wish {
+            direction,
+            pause: None,
+            caller: Location::caller(),
+        };
+        self.repeat(
+            direction,
+            |_| call(),
+            |seen, patience| self.wait(None, wish, seen, patience),
+        )
+    }
+
+    /// Lets the poller watch `descriptor` from now on. If this returns `false`, it is of a kind that
+    /// nobody can wait for, as regular files are.
+    ///
+    /// # Errors
+    ///
+    /// The system's: `AlreadyExists` if another source watches it.
+    #[must_use = "some cannot be watched"]
+    pub(crate) fn watch(self: &Arc<Self>, descriptor: BorrowedFd<'_>) -> io::Result<bool> {
+        let poller = POLLER.get()?;
+        let mut state = self.state.lock();
+        match self.register(&mut state, poller, descriptor) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// [`until_read`](Self::until_read), with whatever waits.
+    #[inline]
+    fn repeat_read(
+        &self,
+        wanted: usize,
+        mut call: impl FnMut() -> io::Result<usize>,
+        wait: impl FnMut(u64, &mut Option<Patience>) -> io::Result<()>,
+    ) -> io::Result<usize> {
+        let mut tried = false;
+        let result = self.repeat(
+            Direction::Read,
+            |seen| {
+                if self.is_drained(seen) && !self.is_nonblocking() {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                tried = true;
+                let length = call()?;
+                // Relaxed: published by the edge, if by one that we have seen.
+                if 0 < length && length < wanted && !self.special.load(Relaxed) {
+                    // Relaxed: what it says is true for whoever reads it.
+                    self.drained.store(seen, Relaxed);
+                }
+                Ok(length)
+            },
+            wait,
+        );
+        match result {
+            Err(error) if !tried && error.kind() == io::ErrorKind::TimedOut => {
+                let last = call().map_err(|it| {
+                    if it.kind() == io::ErrorKind::WouldBlock {
+                        error
+                    } else {
+                        it
+                    }
+                });
+                self.call_next(Direction::Read);
+                self.check()?;
+                last
+            }
+            result => result,
+        }
+    }
+
+    /// Whether a read found the stream empty after that many edges, so that it is empty until the next.
+    #[inline]
+    fn is_drained(&self, seen: u64) -> bool {
+        // Relaxed: it is void unless it names the count of now.
+        seen > 0 && self.drained.load(Relaxed) == seen
+    }
+
     /// As [`until_ready`](Self::until_ready), and looks again after each `pause` too, if the kernel
     /// does not tell of what is waited for.
     #[inline]
+    #[track_caller]
     pub(crate) fn until_ready_or_due<T>(
         self: &Arc<Self>,
         descriptor: BorrowedFd<'_>,
         direction: Direction,
         mut pause: impl FnMut() -> Option<Duration>,
-        call: impl FnMut() -> io::Result<T>,
+        mut call: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
-        self.repeat(direction, call, |seen, patience| {
-            self.wait(descriptor, direction, seen, patience, pause())
-        })
+        let caller = Location::caller();
+        self.repeat(
+            direction,
+            |_| call(),
+            |seen, patience| {
+                let wish = Wish {
+                    direction,
+                    pause: pause(),
+                    caller,
+                };
+                self.wait(Some(descriptor), wish, seen, patience)
+            },
+        )
     }
 
-    /// Does `call` until it would not block, and `wait` in between, with the edges seen before.
+    /// Does `call` until it would not block, and `wait` in between, both with the edges seen before.
     #[inline]
+    #[track_caller]
     fn repeat<T>(
         &self,
         direction: Direction,
-        mut call: impl FnMut() -> io::Result<T>,
+        mut call: impl FnMut(u64) -> io::Result<T>,
         mut wait: impl FnMut(u64, &mut Option<Patience>) -> io::Result<()>,
     ) -> io::Result<T> {
         let mut patience = None;
@@ -212,7 +371,7 @@ impl Source {
             self.check()?;
             // Acquire [edge]
             let seen = self.count(direction).edges.load(Acquire);
-            match call() {
+            match call(seen) {
                 Ok(value) => {
                     if patience.is_some() {
                         self.call_next(direction);
@@ -234,15 +393,15 @@ impl Source {
         }
     }
 
-    /// Waits for an edge after those `seen`, or for `pause`. May return for no reason.
+    /// Waits for an edge after those `seen`, or for `pause`. May return for no reason. Without a
+    /// `descriptor`, it is watched.
     #[cold]
     fn wait(
         self: &Arc<Self>,
-        descriptor: BorrowedFd<'_>,
-        direction: Direction,
+        descriptor: Option<BorrowedFd<'_>>,
+        wish: Wish,
         seen: u64,
         patience: &mut Option<Patience>,
-        pause: Option<Duration>,
     ) -> io::Result<()> {
         if self.is_nonblocking() {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -250,23 +409,29 @@ impl Source {
         let poller = POLLER.get()?;
         // Ends with the wait, however that ends. It begins before the line, for those who look at the
         // counts, and outside the lock, for the hook.
-        let _counted = Counted::new(self.count(direction), Some(poller));
+        let _counted = Counted::new(self.count(wish.direction), Some(poller));
         awaited();
         let mut state = self.state.lock();
         self.check()?;
-        self.register(&mut state, poller, descriptor)?;
-        self.stand(state, direction, seen, patience, pause)
+        if let Some(descriptor) = descriptor {
+            self.register(&mut state, poller, descriptor)?;
+        }
+        self.stand(state, wish, seen, patience)
     }
 
     /// Stands in the line, if there was no edge after those `seen`.
     fn stand(
         &self,
         mut state: Guard<'_, State>,
-        direction: Direction,
+        wish: Wish,
         seen: u64,
         patience: &mut Option<Patience>,
-        pause: Option<Duration>,
     ) -> io::Result<()> {
+        let Wish {
+            direction,
+            pause,
+            caller,
+        } = wish;
         let side = state.side(direction);
         let known = patience.filter(|it| it.changes == side.changes);
         let Patience { deadline, changes } = *patience.insert(known.unwrap_or_else(|| Patience {
@@ -283,7 +448,12 @@ impl Source {
             Direction::Read => (|it| &mut it.read.line, Reason::Readable),
             Direction::Write => (|it| &mut it.write.line, Reason::Writable),
         };
-        let waited = wait_in_line(&self.state, state, line, NO_SLOT, reason, until);
+        let place = Place {
+            end: End::Back,
+            slot: NO_SLOT,
+            caller,
+        };
+        let waited = wait_at(&self.state, state, line, place, reason, until, || {});
         if waited == Err(TimedOut) && until == deadline {
             let mut state = self.state.lock();
             self.check()?;
@@ -484,6 +654,7 @@ mod model {
     const READABLE: Ready = Ready {
         readable: true,
         writable: false,
+        special: false,
     };
 
     /// A descriptor that holds so many datagrams. Relaxed: what it holds is known by the edges alone.
@@ -506,32 +677,53 @@ mod model {
             Source::on_ready(&self.source, READABLE);
         }
 
-        /// The system call.
-        fn take(&self) -> io::Result<()> {
+        /// The system call. A stream's, if the datagrams are bytes: takes `wanted` at most.
+        fn take(&self, wanted: usize) -> io::Result<usize> {
             // A plain load: a read-modify-write would see the newest without any edge.
             let mut held = self.datagrams.load(Relaxed);
             while held > 0 {
+                let taken = held.min(wanted);
                 match self
                     .datagrams
-                    .compare_exchange(held, held - 1, Relaxed, Relaxed)
+                    .compare_exchange(held, held - taken, Relaxed, Relaxed)
                 {
-                    Ok(_) => return Ok(()),
+                    Ok(_) => return Ok(taken),
                     Err(now) => held = now,
                 }
             }
             Err(io::ErrorKind::WouldBlock.into())
         }
 
-        fn read(&self) -> io::Result<()> {
+        /// A read of a stream.
+        fn read_stream(&self, wanted: usize) -> io::Result<usize> {
             let source = &self.source;
-            source.repeat(
-                Direction::Read,
-                || self.take(),
+            source.repeat_read(
+                wanted,
+                || self.take(wanted),
                 |seen, patience| {
                     let _counted = Counted::new(&source.read, None);
                     let state = source.state.lock();
                     source.check()?;
                     source.stand(state, Direction::Read, seen, patience, None)
+                },
+            )
+        }
+
+        fn read(&self) -> io::Result<usize> {
+            let source = &self.source;
+            source.repeat(
+                Direction::Read,
+                |_| self.take(1),
+                |seen, patience| {
+                    let _counted = Counted::new(&source.read, None);
+                    let state = source.state.lock();
+                    source.check()?;
+                    let wish = Wish {
+                        direction: Direction::Read,
+                        pause: None,
+                        caller: Location::caller(),
+                    };
+                    source.stand(state, wish, seen, patience)
                 },
             )
         }
@@ -571,6 +763,28 @@ mod model {
             for reader in readers {
                 reader.join().expect("a reader");
             }
+        });
+    }
+
+    /// A short read is believed until the next edge, and no longer: every byte is read.
+    #[test]
+    fn a_short_read_hides_nothing_that_comes_after_it() {
+        explore(|| {
+            let descriptor = Descriptor::new();
+            // So that the poller is known to watch.
+            Source::on_ready(&descriptor.source, READABLE);
+            let reader = thread::spawn({
+                let descriptor = Arc::clone(&descriptor);
+                move || {
+                    let mut seen = 0;
+                    while seen < 2 {
+                        seen += descriptor.read_stream(3).expect("bytes");
+                    }
+                }
+            });
+            descriptor.receive(1);
+            descriptor.receive(1);
+            reader.join().expect("the reader");
         });
     }
 

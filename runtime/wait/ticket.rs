@@ -193,6 +193,17 @@ impl Waiter {
         self.ticket.fetch_or(PARKED, AcqRel) & WOKEN != 0
     }
 
+    /// It is off its stack, and nobody has called it: a hint.
+    pub(crate) fn is_parked(&self) -> bool {
+        let word = self.ticket.load(Relaxed);
+        word & PARKED != 0 && matches!(word & PHASE, OPEN | HELD)
+    }
+
+    /// It does not wait: a hint.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.ticket.load(Relaxed) & PHASE == IDLE
+    }
+
     /// Why the wait is over; to be asked by the waiter itself, once, after it was woken.
     #[inline]
     pub(crate) fn finish(&self) -> Verdict {
@@ -341,11 +352,6 @@ impl Call {
             parked: false,
         }
     }
-
-    /// Who was called.
-    pub(crate) fn waiter(&self) -> NonNull<Waiter> {
-        self.waiter
-    }
 }
 
 impl Drop for Call {
@@ -376,11 +382,6 @@ impl Hold {
     /// Ends the wait with `verdict`.
     pub(crate) fn commit(self, verdict: Verdict) -> Call {
         ManuallyDrop::new(self).end(CALLED | verdict.encode())
-    }
-
-    /// Who is held.
-    pub(crate) fn waiter(&self) -> NonNull<Waiter> {
-        self.waiter
     }
 
     /// Takes the held ticket to `phase`, which is [`CALLED`] with a verdict.

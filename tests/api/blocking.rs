@@ -194,7 +194,9 @@ fn at_the_bound_nothing_is_lost() {
                     thread.join().expect("no panic");
                 }
                 let most = most.load(SeqCst);
-                assert!(most <= bound + 4, "{most} at once");
+                // Two workers; and those of which the monitor found, as it may on a busy machine, that they
+                // computed for too long are bounded apart, at 64.
+                assert!(most <= bound + 2 + 64, "{most} at once");
             });
         });
     }

@@ -111,14 +111,14 @@ fn who_is_left_is_called_off_and_unwinds() {
                 spawn(move || {
                     let _counted = counted;
                     match kind {
-                        0 => drop(rx.recv()),
+                        0 => _ = rx.recv(),
                         1 => thread::park(),
                         2 => time::sleep(Duration::from_hours(1)),
                         3 => loop {
                             sward::yield_now();
                         },
                         _ => sward::scope(|scope| {
-                            scope.spawn(|| drop(rx.recv()));
+                            scope.spawn(|| _ = rx.recv());
                             _ = tx.send(());
                             thread::park();
                         }),
@@ -159,7 +159,7 @@ fn a_wake_up_from_outside_is_a_failure() {
     let report = Explorer::new().most_steps(1 << 40).report(1, || {
         let main = thread::current();
         std::thread::spawn(move || main.unpark());
-        let ticker = spawn(|| {
+        spawn(|| {
             loop {
                 time::sleep(Duration::from_secs(1));
             }
@@ -167,7 +167,6 @@ fn a_wake_up_from_outside_is_a_failure() {
         loop {
             thread::park();
         }
-        drop(ticker);
     });
     let failure = report.failure().expect("it was woken");
     assert!(

@@ -1,5 +1,6 @@
-//! Orders and times that a seed decides: planted bugs are found, what is right holds, runs repeat exactly.
+//! Orders that a seed decides: planted bugs are found, what is right holds, runs repeat exactly.
 
+mod contexts;
 mod found;
 mod holds;
 mod limits;

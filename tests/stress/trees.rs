@@ -101,8 +101,8 @@ fn nested_scopes_borrow() {
             if rng.below(4) == 0 {
                 thread::sleep(micros(&mut rng, 100));
             }
-            for cell in cells {
-                *cell += 1;
+            for it in cells {
+                *it += 1;
             }
             return;
         }

@@ -1,0 +1,801 @@
+//! Files and directories: `std::fs`'s names and signatures, each call made away from the worker.
+//!
+//! The system cannot wait for files: a call blocks its kernel thread. So each call here is std's inside of
+//! [`blocking`](crate::blocking()): other green threads go on meanwhile. A directory is read by many entries at
+//! once. On a plain kernel thread the call is just made.
+//!
+//! # What was not done
+//!
+//! - *Closing away from the worker*: dropping a [`File`] closes it where it is dropped, which may take its
+//!   time on a network file system.
+//! - *`io_uring`*: files without a kernel thread for each call under way; what is here would stay as it is.
+
+use crate::wait::blocking;
+use std::{
+    collections::VecDeque,
+    ffi::OsString,
+    fmt, fs as system,
+    io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write},
+    iter::FusedIterator,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+        unix::fs::{DirBuilderExt, DirEntryExt, FileExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::SystemTime,
+};
+
+pub use std::fs::{FileTimes, FileType, Metadata, Permissions, TryLockError};
+
+/// How many entries of a directory are read at once.
+const ENTRIES: usize = 128;
+
+/// Reads a whole file.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
+    blocking(|| system::read(path))
+}
+
+/// Reads a whole file as UTF-8.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn read_to_string<P: AsRef<Path>>(path: P) -> io::Result<String> {
+    blocking(|| system::read_to_string(path))
+}
+
+/// The absolute path, without links and dots.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn canonicalize<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
+    blocking(|| system::canonicalize(path))
+}
+
+/// Makes a directory, whose parent must be there.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn create_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
+    blocking(|| system::create_dir(path))
+}
+
+/// Makes a directory and all its parents that are missing.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn create_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
+    blocking(|| system::create_dir_all(path))
+}
+
+/// Whether there is something at `path`; an error if that cannot be found out.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn exists<P: AsRef<Path>>(path: P) -> io::Result<bool> {
+    blocking(|| system::exists(path))
+}
+
+/// What the system knows of a file; links are followed.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
+    blocking(|| system::metadata(path))
+}
+
+/// What the system knows of a file, or of the link itself.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn symlink_metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
+    blocking(|| system::symlink_metadata(path))
+}
+
+/// Where a symbolic link points to.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn read_link<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
+    blocking(|| system::read_link(path))
+}
+
+/// Removes an empty directory.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn remove_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
+    blocking(|| system::remove_dir(path))
+}
+
+/// Removes a directory and all that is in it; links are not followed.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn remove_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
+    blocking(|| system::remove_dir_all(path))
+}
+
+/// Removes a file, or a link.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn remove_file<P: AsRef<Path>>(path: P) -> io::Result<()> {
+    blocking(|| system::remove_file(path))
+}
+
+/// Copies a file with its permissions, and returns its length.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
+    blocking(|| system::copy(from, to))
+}
+
+/// Gives a file or directory another name, in place of what has that name already.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<()> {
+    blocking(|| system::rename(from, to))
+}
+
+/// Gives a file a second name.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn hard_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Result<()> {
+    blocking(|| system::hard_link(original, link))
+}
+
+/// Writes a whole file, in place of what was in it.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result<()> {
+    blocking(|| system::write(path, contents))
+}
+
+/// Changes who may do what with a file.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn set_permissions<P: AsRef<Path>>(path: P, perm: Permissions) -> io::Result<()> {
+    blocking(|| system::set_permissions(path, perm))
+}
+
+/// Begins to read what is in a directory.
+///
+/// Other green threads go on meanwhile.
+///
+/// # Errors
+///
+/// The system's, as std's function of that name.
+pub fn read_dir<P: AsRef<Path>>(path: P) -> io::Result<ReadDir> {
+    Ok(ReadDir {
+        inner: Some(blocking(|| system::read_dir(path))?),
+        read: VecDeque::new(),
+    })
+}
+
+/// The entries of a directory, without `.` and `..`, in no order.
+///
+/// Many are read at once: what comes into the directory or goes meanwhile may be missed.
+pub struct ReadDir {
+    /// None after the last.
+    inner: Option<system::ReadDir>,
+    read: VecDeque<io::Result<DirEntry>>,
+}
+
+impl Iterator for ReadDir {
+    type Item = io::Result<DirEntry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let (true, Some(inner)) = (self.read.is_empty(), &mut self.inner) {
+            let read = &mut self.read;
+            blocking(|| {
+                let entries = inner.by_ref().take(ENTRIES);
+                read.extend(entries.map(|it| it.map(|inner| DirEntry { inner })));
+            });
+            if self.read.len() < ENTRIES {
+                self.inner = None;
+            }
+        }
+        self.read.pop_front()
+    }
+}
+
+impl FusedIterator for ReadDir {}
+
+impl fmt::Debug for ReadDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadDir").finish_non_exhaustive()
+    }
+}
+
+/// One entry of a directory.
+pub struct DirEntry {
+    inner: system::DirEntry,
+}
+
+impl DirEntry {
+    /// The path of the directory, as it was given, with the name.
+    pub fn path(&self) -> PathBuf {
+        self.inner.path()
+    }
+
+    /// The name alone.
+    pub fn file_name(&self) -> OsString {
+        self.inner.file_name()
+    }
+
+    /// What the system knows of it, or of the link itself.
+    ///
+    /// # Errors
+    ///
+    /// The system's: it may be gone.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        blocking(|| self.inner.metadata())
+    }
+
+    /// Whether it is a file, a directory or something else: a link is a link.
+    ///
+    /// # Errors
+    ///
+    /// The system's: it may be gone.
+    pub fn file_type(&self) -> io::Result<FileType> {
+        // Most file systems have said so already, but one cannot know.
+        blocking(|| self.inner.file_type())
+    }
+
+    /// Its number in the file system.
+    pub fn ino(&self) -> u64 {
+        self.inner.ino()
+    }
+}
+
+impl fmt::Debug for DirEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+/// How a directory is made: `std::fs::DirBuilder`, green.
+#[derive(Debug)]
+pub struct DirBuilder {
+    inner: system::DirBuilder,
+}
+
+impl Default for DirBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl DirBuilder {
+    /// One that makes a directory whose parent is there.
+    pub fn new() -> Self {
+        Self {
+            inner: system::DirBuilder::new(),
+        }
+    }
+
+    /// Whether missing parents are made too.
+    pub fn recursive(&mut self, recursive: bool) -> &mut Self {
+        self.inner.recursive(recursive);
+        self
+    }
+
+    /// Who may do what with it, as for `mkdir`.
+    pub fn mode(&mut self, mode: u32) -> &mut Self {
+        self.inner.mode(mode);
+        self
+    }
+
+    /// Makes the directory.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn create<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
+        blocking(|| self.inner.create(path))
+    }
+}
+
+/// How a file is opened: `std::fs::OpenOptions`, green.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Write;
+/// use sward::fs::{self, OpenOptions};
+///
+/// let path = std::env::temp_dir().join(format!("sward-options-{}", std::process::id()));
+/// let mut log = OpenOptions::new().append(true).create(true).open(&path)?;
+/// log.write_all(b"a line\n")?;
+/// assert_eq!(fs::read_to_string(&path)?, "a line\n");
+/// fs::remove_file(path)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    inner: system::OpenOptions,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl OpenOptions {
+    /// Nothing is allowed yet.
+    pub fn new() -> Self {
+        Self {
+            inner: system::OpenOptions::new(),
+        }
+    }
+
+    /// Whether the file may be read.
+    pub fn read(&mut self, read: bool) -> &mut Self {
+        self.inner.read(read);
+        self
+    }
+
+    /// Whether the file may be written; what is in it stays.
+    pub fn write(&mut self, write: bool) -> &mut Self {
+        self.inner.write(write);
+        self
+    }
+
+    /// Whether each write goes to the end.
+    pub fn append(&mut self, append: bool) -> &mut Self {
+        self.inner.append(append);
+        self
+    }
+
+    /// Whether what is in the file is thrown away.
+    pub fn truncate(&mut self, truncate: bool) -> &mut Self {
+        self.inner.truncate(truncate);
+        self
+    }
+
+    /// Whether the file is made if it is missing.
+    pub fn create(&mut self, create: bool) -> &mut Self {
+        self.inner.create(create);
+        self
+    }
+
+    /// Whether the file is made, and must be missing.
+    pub fn create_new(&mut self, create_new: bool) -> &mut Self {
+        self.inner.create_new(create_new);
+        self
+    }
+
+    /// Who may do what with the file if it is made, as for `open`.
+    pub fn mode(&mut self, mode: u32) -> &mut Self {
+        self.inner.mode(mode);
+        self
+    }
+
+    /// Flags for `open` besides.
+    pub fn custom_flags(&mut self, flags: i32) -> &mut Self {
+        self.inner.custom_flags(flags);
+        self
+    }
+
+    /// Opens the file.
+    ///
+    /// # Errors
+    ///
+    /// The system's; `InvalidInput` if these options contradict each other.
+    pub fn open<P: AsRef<Path>>(&self, path: P) -> io::Result<File> {
+        Ok(File {
+            inner: blocking(|| self.inner.open(path))?,
+        })
+    }
+}
+
+/// A file: `std::fs::File`, green.
+///
+/// Each call is made away from the worker. `Read`, `Write` and `Seek` are there for shared references too; the
+/// place in the file is one for all.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::{Read, Seek, Write};
+/// use sward::fs::{self, File};
+///
+/// let path = std::env::temp_dir().join(format!("sward-file-{}", std::process::id()));
+/// let mut file = File::create_new(&path)?;
+/// file.write_all(b"some words")?;
+/// assert_eq!(file.metadata()?.len(), 10);
+/// let mut words = String::new();
+/// File::open(&path)?.read_to_string(&mut words)?;
+/// assert_eq!(words, "some words");
+/// fs::remove_file(path)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct File {
+    inner: system::File,
+}
+
+impl File {
+    /// Opens a file to read from it.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn open<P: AsRef<Path>>(path: P) -> io::Result<Self> {
+        OpenOptions::new().read(true).open(path)
+    }
+
+    /// Opens a file to write to it: it is made if it is missing, else emptied.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn create<P: AsRef<Path>>(path: P) -> io::Result<Self> {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)
+    }
+
+    /// Makes a file to read and write, which must be missing.
+    ///
+    /// # Errors
+    ///
+    /// The system's: `AlreadyExists` if it is there.
+    pub fn create_new<P: AsRef<Path>>(path: P) -> io::Result<Self> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+    }
+
+    /// Options, of which nothing is allowed yet.
+    #[must_use]
+    pub fn options() -> OpenOptions {
+        OpenOptions::new()
+    }
+
+    /// A second descriptor for this open file; both have one place in it.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            inner: self.inner.try_clone()?,
+        })
+    }
+
+    /// Waits until all of the file is on its device.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn sync_all(&self) -> io::Result<()> {
+        blocking(|| self.inner.sync_all())
+    }
+
+    /// Waits until the data of the file is on its device, if not all that is known of it.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn sync_data(&self) -> io::Result<()> {
+        blocking(|| self.inner.sync_data())
+    }
+
+    /// Cuts the file off at that length, or fills it up with zeros.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn set_len(&self, size: u64) -> io::Result<()> {
+        blocking(|| self.inner.set_len(size))
+    }
+
+    /// What the system knows of the file.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        blocking(|| self.inner.metadata())
+    }
+
+    /// Changes who may do what with the file.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn set_permissions(&self, perm: Permissions) -> io::Result<()> {
+        blocking(|| self.inner.set_permissions(perm))
+    }
+
+    /// Changes when the file was read and written last.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn set_times(&self, times: FileTimes) -> io::Result<()> {
+        blocking(|| self.inner.set_times(times))
+    }
+
+    /// Changes when the file was written last.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn set_modified(&self, time: SystemTime) -> io::Result<()> {
+        blocking(|| self.inner.set_modified(time))
+    }
+
+    /// Waits for the exclusive lock of the file, as `flock` has it.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn lock(&self) -> io::Result<()> {
+        blocking(|| self.inner.lock())
+    }
+
+    /// Waits for a shared lock of the file, as `flock` has it.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn lock_shared(&self) -> io::Result<()> {
+        blocking(|| self.inner.lock_shared())
+    }
+
+    /// Gives back the locks of the file.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn unlock(&self) -> io::Result<()> {
+        blocking(|| self.inner.unlock())
+    }
+
+    /// Takes the exclusive lock of the file if it is free.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if it is not; else the system's.
+    pub fn try_lock(&self) -> Result<(), TryLockError> {
+        blocking(|| self.inner.try_lock())
+    }
+
+    /// Takes a shared lock of the file unless somebody has the exclusive one.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if it is not; else the system's.
+    pub fn try_lock_shared(&self) -> Result<(), TryLockError> {
+        blocking(|| self.inner.try_lock_shared())
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl Read for &File {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        blocking(|| (&self.inner).read(buf))
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        blocking(|| (&self.inner).read_vectored(bufs))
+    }
+
+    fn read_to_end(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        blocking(|| (&self.inner).read_to_end(buf))
+    }
+
+    fn read_to_string(&mut self, buf: &mut String) -> io::Result<usize> {
+        blocking(|| (&self.inner).read_to_string(buf))
+    }
+
+    fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
+        blocking(|| (&self.inner).read_exact(buf))
+    }
+}
+
+impl Write for &File {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        blocking(|| (&self.inner).write(buf))
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        blocking(|| (&self.inner).write_vectored(bufs))
+    }
+
+    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        blocking(|| (&self.inner).write_all(buf))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for &File {
+    fn seek(&mut self, pos: SeekFrom) -> io::Result<u64> {
+        match pos {
+            // Asks the file system for the length.
+            SeekFrom::End(_) => blocking(|| (&self.inner).seek(pos)),
+            SeekFrom::Start(_) | SeekFrom::Current(_) => (&self.inner).seek(pos),
+        }
+    }
+}
+
+impl Read for File {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(bufs)
+    }
+
+    fn read_to_end(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        (&*self).read_to_end(buf)
+    }
+
+    fn read_to_string(&mut self, buf: &mut String) -> io::Result<usize> {
+        (&*self).read_to_string(buf)
+    }
+
+    fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
+        (&*self).read_exact(buf)
+    }
+}
+
+impl Write for File {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bufs)
+    }
+
+    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        (&*self).write_all(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for File {
+    fn seek(&mut self, pos: SeekFrom) -> io::Result<u64> {
+        (&*self).seek(pos)
+    }
+}
+
+impl FileExt for File {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        blocking(|| self.inner.read_at(buf, offset))
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        blocking(|| self.inner.write_at(buf, offset))
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        blocking(|| self.inner.read_exact_at(buf, offset))
+    }
+
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        blocking(|| self.inner.write_all_at(buf, offset))
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+impl AsRawFd for File {
+    fn as_raw_fd(&self) -> RawFd {
+        self.inner.as_raw_fd()
+    }
+}
+
+impl From<system::File> for File {
+    fn from(inner: system::File) -> Self {
+        Self { inner }
+    }
+}
+
+impl From<File> for system::File {
+    fn from(file: File) -> Self {
+        file.inner
+    }
+}
+
+impl From<OwnedFd> for File {
+    fn from(descriptor: OwnedFd) -> Self {
+        system::File::from(descriptor).into()
+    }
+}
+
+impl From<File> for OwnedFd {
+    fn from(file: File) -> Self {
+        file.inner.into()
+    }
+}
+
+impl From<File> for Stdio {
+    /// Makes the file a standard stream of a child.
+    fn from(file: File) -> Self {
+        file.inner.into()
+    }
+}
