@@ -323,6 +323,7 @@ fn large_aligned_and_empty_closures_run() {
     on_every_home(|_| {
         // The parent has room for its copies as well.
         let parent = Builder::new().stack_size(64 << 20).spawn(|| {
+            #[expect(clippy::large_stack_arrays, reason = "that is the test")]
             let megabyte = [3_u8; 1 << 20];
             sward::spawn(move || megabyte.iter().map(|it| u32::from(*it)).sum::<u32>())
         });
