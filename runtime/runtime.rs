@@ -2,6 +2,10 @@
 
 use crate::{
     coroutine::stack,
+    observe::{
+        self, Dump, Metrics,
+        deadlock::{self, Deadlock},
+    },
     scheduler::{Config, MAX_BLOCKING, Scheduler},
     thread::{JoinHandle, spawn_on},
     wait::{self, home::Home},
@@ -199,14 +203,32 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// With the payload of `f`'s panic.
+    /// With the payload of `f`'s panic; and with `all green threads are asleep - deadlock!`, after a
+    /// [dump](crate::dump) on the standard error, when nothing can ever run again. That is judged over all
+    /// runtimes together, and only while every kernel thread of the process waits inside this crate: others
+    /// might still send, or unlock. The green threads stay parked.
     #[track_caller]
     pub fn run<F, T>(&self, f: F) -> T
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.spawn(f).join().unwrap_or_else(|it| resume_unwind(it))
+        match self.spawn(f).join_unless_deadlock() {
+            Ok(result) => result.unwrap_or_else(|it| resume_unwind(it)),
+            Err(Deadlock) => panic!("{}", deadlock::MESSAGE),
+        }
+    }
+
+    /// How it does: what it has done so far, and who waits, runs, and could.
+    ///
+    /// The caller does not wait. See [`metrics`](crate::metrics) for all runtimes together.
+    pub fn metrics(&self) -> Metrics {
+        self.scheduler.metrics()
+    }
+
+    /// Lists its green threads. See [`dump`](crate::dump), which lists those of all runtimes.
+    pub fn dump(&self) -> Dump {
+        observe::dump_of(&self.scheduler)
     }
 
     /// Ends the runtime, in `timeout` and a little.
@@ -268,7 +290,8 @@ pub(crate) fn global() -> io::Result<&'static Runtime> {
 ///
 /// # Panics
 ///
-/// With the payload of `f`'s panic, and if the global runtime cannot be started.
+/// With the payload of `f`'s panic; if the global runtime cannot be started; and on a deadlock, see
+/// [`Runtime::run`].
 #[track_caller]
 pub fn run<F, T>(f: F) -> T
 where
@@ -294,6 +317,7 @@ where
 /// let manifest = sward::run(|| sward::blocking(|| std::fs::read_to_string("Cargo.toml")));
 /// assert!(manifest.expect("it is there").contains("sward"));
 /// ```
+#[track_caller]
 pub fn blocking<F, T>(f: F) -> T
 where
     F: FnOnce() -> T,

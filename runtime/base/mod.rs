@@ -5,6 +5,8 @@ pub(crate) mod fatal;
 pub(crate) mod in_child;
 pub(crate) mod lock;
 pub(crate) mod memory;
+mod mutex;
+pub(crate) mod naps;
 pub(crate) mod parker;
 pub(crate) mod primitives;
 pub(crate) mod rng;

@@ -5,21 +5,26 @@
 //! | [`EMPTY`]  | running, and has no token                        |
 //! | [`TOKEN`]  | running or about to wake, and need not sleep      |
 //! | [`ASLEEP`] | in the kernel, or on its way there                |
+//! | [`NAPPING`] | the same, and counted among those whom only a thread can wake |
 //!
 //! # Edges
 //!
 //! - `[token]` what a thread wrote before it woke another, to the other after it woke.
 
-use super::primitives::{
-    AtomicU32,
-    Ordering::{Acquire, Relaxed, Release},
-    futex_wait, futex_wake,
+use super::{
+    naps,
+    primitives::{
+        AtomicU32,
+        Ordering::{Acquire, Relaxed, Release},
+        futex_wait, futex_wake,
+    },
 };
 use std::time::Instant;
 
 const EMPTY: u32 = 0;
 const TOKEN: u32 = 1;
 const ASLEEP: u32 = u32::MAX;
+const NAPPING: u32 = u32::MAX - 1;
 
 /// One thread's place to sleep. Only that thread may [`park`](Self::park).
 #[derive(Debug)]
@@ -57,6 +62,57 @@ impl Parker {
         }
     }
 
+    /// As [`park`](Self::park) without a deadline, and says so to those who look for deadlocks. Whoever may
+    /// leave the token must [`unpark_napper`](Self::unpark_napper), and does so once.
+    pub(crate) fn nap(&self) {
+        // Acquire [token].
+        if self
+            .word
+            .compare_exchange(EMPTY, NAPPING, Acquire, Acquire)
+            .is_ok()
+        {
+            naps::lie_down();
+            // Acquire [token].
+            while self.word.load(Acquire) != TOKEN {
+                futex_wait(&self.word, NAPPING, None);
+            }
+        }
+        // Relaxed: this thread has seen the token, and nobody leaves a second one.
+        self.word.store(EMPTY, Relaxed);
+    }
+
+    /// Sleeps until there is a token and takes it: [naps](Self::nap) if there is no deadline. If this returns
+    /// `false`, `deadline` came first.
+    pub(crate) fn nap_or_park(&self, deadline: Option<Instant>) -> bool {
+        if deadline.is_none() {
+            self.nap();
+            return true;
+        }
+        self.park(deadline)
+    }
+
+    /// As [`unpark`](Self::unpark), for one who may [`nap`](Self::nap): nobody else does so at the same
+    /// time.
+    pub(crate) fn unpark_napper(&self) {
+        // Release [token].
+        if self
+            .word
+            .compare_exchange(EMPTY, TOKEN, Release, Relaxed)
+            .is_ok()
+        {
+            return;
+        }
+        // Relaxed: it only says how the thread sleeps.
+        if self.word.load(Relaxed) == NAPPING {
+            // Before it can go on.
+            naps::get_up();
+        }
+        // Release [token].
+        if self.word.swap(TOKEN, Release) != EMPTY {
+            futex_wake(&self.word, 1);
+        }
+    }
+
     /// Takes a token if there is one. Only by the thread that might [`park`](Self::park).
     pub(crate) fn take(&self) -> bool {
         // Acquire [token].
@@ -74,7 +130,7 @@ impl Parker {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::Parker;
+    use super::{EMPTY, NAPPING, Parker, Relaxed};
     use std::{
         thread,
         time::{Duration, Instant},
@@ -87,6 +143,22 @@ mod tests {
         parker.unpark();
         assert!(parker.park(None));
         assert!(!parker.park(Some(Instant::now() + Duration::from_millis(1))));
+    }
+
+    #[test]
+    fn who_naps_wakes_by_a_token_that_comes_early_or_late() {
+        let parker = Parker::new();
+        parker.unpark_napper();
+        parker.nap();
+        thread::scope(|scope| {
+            let napper = scope.spawn(|| parker.nap());
+            while parker.word.load(Relaxed) != NAPPING {
+                thread::yield_now();
+            }
+            parker.unpark_napper();
+            napper.join().expect("it was woken");
+        });
+        assert_eq!(parker.word.load(Relaxed), EMPTY);
     }
 
     #[test]
@@ -118,6 +190,24 @@ mod model {
                 }
             });
             assert!(shared.0.park(None));
+            assert!(shared.1.load(Relaxed));
+            drop(waker.join());
+        });
+    }
+
+    /// The same for one who naps.
+    #[test]
+    fn a_token_wakes_a_napper_and_shows_its_cause() {
+        loom::model(|| {
+            let shared = Arc::new((Parker::new(), AtomicBool::new(false)));
+            let waker = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    shared.1.store(true, Relaxed);
+                    shared.0.unpark_napper();
+                }
+            });
+            shared.0.nap();
             assert!(shared.1.load(Relaxed));
             drop(waker.join());
         });

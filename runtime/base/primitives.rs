@@ -9,14 +9,13 @@ pub(crate) use self::system::{
     futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier, yield_thread,
 };
 #[cfg(not(loom))]
+pub(crate) use super::mutex::{Mutex, MutexGuard};
+#[cfg(not(loom))]
 pub(crate) use std::{
     hint::spin_loop,
-    sync::{
-        Mutex, MutexGuard,
-        atomic::{
-            AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
-            Ordering, fence,
-        },
+    sync::atomic::{
+        AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+        fence,
     },
 };
 
@@ -42,7 +41,7 @@ pub(crate) use loom::{
 pub(crate) mod global {
     pub(crate) use std::sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicPtr, AtomicUsize, Ordering},
+        atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering},
     };
 }
 

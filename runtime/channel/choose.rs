@@ -23,7 +23,7 @@ use super::{
     draw,
     receiver::{Flavour, Receiver, wait_for_nothing},
     sender::Sender,
-    state::{Berth, Claim, Core, RECEIVABLE, SENDABLE, Shared, is_berth},
+    state::{Berth, Claim, Core, Partner, RECEIVABLE, SENDABLE, Shared, is_berth},
 };
 use crate::{
     base::lock::Guard,
@@ -121,13 +121,11 @@ impl<'a> Arm<'a> {
         }
     }
 
-    /// Whether this claim is a sender that has no message yet.
-    fn is_promise(&self, claim: &Claim) -> bool {
-        match (self.target, claim) {
-            // SAFETY: the partner is held by this claim.
-            (Target::Receive(..), Claim::Held(partner)) => unsafe { is_berth(partner.slot) },
-            _ => false,
-        }
+    /// Whether this partner is a sender that has no message yet.
+    #[inline]
+    fn is_promise(&self, partner: &Partner) -> bool {
+        // SAFETY: the partner is held.
+        matches!(self.target, Target::Receive(..)) && unsafe { is_berth(partner.slot) }
     }
 }
 
@@ -138,10 +136,9 @@ impl fmt::Debug for Arm<'_> {
 }
 
 /// An operation that was chosen: a claim, to be used or handed back.
-#[doc(hidden)]
 #[derive(Debug)]
 #[must_use = "what was chosen is handed back when this is dropped"]
-pub struct Operation<'a> {
+pub(super) struct Operation<'a> {
     arm: Arm<'a>,
     index: usize,
     claim: Option<Claim>,
@@ -150,7 +147,7 @@ pub struct Operation<'a> {
 impl Operation<'_> {
     /// Which arm was chosen.
     #[inline]
-    pub fn index(&self) -> usize {
+    pub(super) fn index(&self) -> usize {
         self.index
     }
 
@@ -211,16 +208,26 @@ fn hand_back(arm: Arm<'_>, claim: Claim) {
 ///
 /// If it is `biased`, the first of those that are ready.
 #[inline]
+#[track_caller]
 pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option<Operation<'a>> {
+    crate::wait::point();
     let time = time_for(arms);
     let (picked, sum) = look(arms, biased, time);
     if let Some(index) = picked {
         if let Some(claim) = try_claim(&arms[index], time) {
-            return Some(Operation {
-                arm: arms[index],
-                index,
-                claim: Some(claim),
-            });
+            let claim = match claim {
+                Claim::Held(partner) if arms[index].is_promise(&partner) => {
+                    await_promise(index, partner)
+                }
+                claim => Some(claim),
+            };
+            if claim.is_some() {
+                return Some(Operation {
+                    arm: arms[index],
+                    index,
+                    claim,
+                });
+            }
         }
     } else if until == Until::Now && (arms.len() <= 1 || look(arms, true, time) == (None, sum)) {
         return None;
@@ -234,7 +241,9 @@ pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option
 }
 
 /// Waits until one of `arms` is ready, without claiming it.
+#[track_caller]
 pub(super) fn ready(arms: &[Arm<'_>], biased: bool, until: Until) -> Option<usize> {
+    crate::wait::point();
     choose_slowly(arms, biased, until, Purpose::Watch).map(|(index, _)| index)
 }
 
@@ -291,15 +300,27 @@ fn try_claim(arm: &Arm<'_>, time: Option<Instant>) -> Option<Claim> {
     let mut core = shared.lock();
     let claim = arm.claim(Some(&mut core), time);
     shared.publish(&core);
-    drop(core);
-    // A promise needs a place to wait in: dropped, and met again under all locks.
-    claim.and_then(|it| {
-        if arm.is_promise(&it) {
-            hand_back(*arm, it);
-            return None;
-        }
-        Some(it)
-    })
+    claim
+}
+
+/// Gives the selector, which has chosen, into the hands of a sender that has no message yet, and sleeps
+/// until that one has sent. `None` if it gave up: then the choice is open again. No lock is needed: the
+/// selector stands in no line, and the partner is held.
+#[inline(never)]
+fn await_promise(index: usize, partner: Partner) -> Option<Claim> {
+    let waiting = Waiting::new();
+    let berth = Berth::new();
+    let called = Called {
+        call: partner.hold.commit(Verdict::Chosen(partner.index)),
+        index: partner.index,
+        slot: partner.slot,
+    };
+    promised(&waiting, called, index, berth.slot()).wake();
+    match waiting.park(Reason::Select, None) {
+        Verdict::Chosen(_) => Some(berth.take().unwrap_or(Claim::Closed)),
+        // Nobody but the partner can end this wait.
+        Verdict::Retry | Verdict::TimedOut | Verdict::CalledOff => None,
+    }
 }
 
 /// What is done with an arm that is ready.
@@ -332,6 +353,7 @@ impl Stand<'_> {
 
 /// The second step: with a place for each arm.
 #[inline(never)]
+#[track_caller]
 fn choose_slowly(
     arms: &[Arm<'_>],
     biased: bool,
@@ -372,6 +394,15 @@ fn choose_slowly(
     }
 }
 
+/// What a look under all locks came to.
+enum Attempt {
+    /// An arm is ready, and claimed unless it is only watched.
+    Done(usize, Option<Claim>),
+    /// The partner is a selector that has no message yet.
+    Promise(usize, Partner),
+    Nothing,
+}
+
 /// A selector at work.
 struct Selector<'s, 'a> {
     arms: &'s [Arm<'a>],
@@ -384,6 +415,7 @@ struct Selector<'s, 'a> {
 }
 
 impl<'a> Selector<'_, 'a> {
+    #[track_caller]
     fn run(mut self, biased: bool, until: Until) -> Option<(usize, Option<Claim>)> {
         let purpose = self.purpose;
         let waiting = Waiting::new();
@@ -397,41 +429,21 @@ impl<'a> Selector<'_, 'a> {
         self.lock();
         let mut linked = false;
         let mut last = until == Until::Now;
-        let reason = if self
-            .arms
-            .iter()
-            .all(|it| matches!(it.target, Target::Nothing))
-        {
-            Reason::Never
-        } else {
-            Reason::Select
-        };
+        let reason = self.reason();
         loop {
             let mut promise = None;
-            let time = time_for(self.arms);
-            while let Some(index) = self.draw(biased, time) {
-                if purpose == Purpose::Watch {
+            match self.attempt(biased) {
+                Attempt::Done(index, claim) => {
                     self.leave();
                     self.unlock();
-                    return Some((index, None));
+                    return Some((index, claim));
                 }
-                let arm = self.arms[index];
-                match arm.claim(self.core(index), time) {
-                    Some(claim) if arm.is_promise(&claim) => {
-                        promise = Some((index, claim));
-                        break;
-                    }
-                    None => {}
-                    claim => {
-                        self.leave();
-                        self.unlock();
-                        return Some((index, claim));
-                    }
-                }
+                Attempt::Promise(index, partner) => promise = Some((index, partner)),
+                Attempt::Nothing => {}
             }
             let mut call = None;
             let mut deadline = None;
-            if let Some((mine, Claim::Held(partner))) = promise {
+            if let Some((mine, partner)) = promise {
                 let called = Called {
                     call: partner.hold.commit(Verdict::Chosen(partner.index)),
                     index: partner.index,
@@ -488,6 +500,37 @@ impl<'a> Selector<'_, 'a> {
                 linked = false;
             }
         }
+    }
+
+    fn reason(&self) -> Reason {
+        let hopeless = |it: &Arm<'_>| matches!(it.target, Target::Nothing);
+        if self.arms.iter().all(hopeless) {
+            Reason::Never
+        } else {
+            Reason::Select
+        }
+    }
+
+    /// Draws arms that are ready until one is claimed.
+    fn attempt(&mut self, biased: bool) -> Attempt {
+        let time = time_for(self.arms);
+        while let Some(index) = self.draw(biased, time) {
+            if self.purpose == Purpose::Watch {
+                return Attempt::Done(index, None);
+            }
+            let arm = self.arms[index];
+            let Some(claim) = arm.claim(self.core(index), time) else {
+                // It was called meanwhile, through another channel: the next draw passes it over.
+                continue;
+            };
+            return match claim {
+                Claim::Held(partner) if arm.is_promise(&partner) => {
+                    Attempt::Promise(index, partner)
+                }
+                claim => Attempt::Done(index, Some(claim)),
+            };
+        }
+        Attempt::Nothing
     }
 
     fn node(&self, index: usize) -> NonNull<Node> {

@@ -172,6 +172,7 @@ impl Clock {
     }
 
     /// Receives, waiting `until` then.
+    #[track_caller]
     pub(super) fn receive(&self, until: Until) -> Result<Instant, Unreceived> {
         loop {
             let time = now();

@@ -293,7 +293,9 @@ impl<T> Channel<T> {
 
     /// Sends, waiting `until` then.
     #[inline]
+    #[track_caller]
     pub(super) fn send(&self, message: T, until: Until) -> Result<(), Unsent<T>> {
+        crate::wait::point();
         if until == Until::Now && self.shared.hint() & SENDABLE == 0 {
             return Err(Unsent::Late(message));
         }
@@ -318,6 +320,7 @@ impl<T> Channel<T> {
     }
 
     #[inline(never)]
+    #[track_caller]
     fn wait_to_send<'a>(
         &'a self,
         mut core: Guard<'a, Core>,
@@ -376,7 +379,9 @@ impl<T> Channel<T> {
 
     /// Receives, waiting `until` then.
     #[inline]
+    #[track_caller]
     pub(super) fn receive(&self, until: Until) -> Result<T, Unreceived> {
+        crate::wait::point();
         if until == Until::Now && self.shared.hint() & RECEIVABLE == 0 {
             return Err(Unreceived::Late);
         }
@@ -399,6 +404,7 @@ impl<T> Channel<T> {
     }
 
     #[inline(never)]
+    #[track_caller]
     fn wait_to_receive<'a>(
         &'a self,
         mut core: Guard<'a, Core>,

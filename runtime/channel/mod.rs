@@ -1,4 +1,146 @@
 //! Channels: messages between green threads, kernel threads and both, and a choice among them.
+//!
+//! Everything that `crossbeam-channel` 0.5 has is here under the same names, so porting a program is
+//! changing its `use` lines; what Go has beyond that is here too. Whoever waits parks its green thread;
+//! on a kernel thread, outside a runtime, it parks that.
+//!
+//! # Hello
+//!
+//! A channel has two sides. What goes in at one comes out at the other, once and in order.
+//!
+//! ```
+//! use sward::channel::bounded;
+//!
+//! let (tx, rx) = bounded(0);
+//! sward::spawn(move || tx.send("hello"));
+//! assert_eq!(rx.recv(), Ok("hello"));
+//! ```
+//!
+//! # Capacity
+//!
+//! A channel of capacity 0, Go's default, has no buffer: a send waits for a receiver and hands it the
+//! message, so both are at the same place at the same time. With a buffer, a send waits only while the
+//! buffer is full. An [`unbounded`] channel is never full.
+//!
+//! ```
+//! use sward::channel::{TrySendError, bounded};
+//!
+//! let (tx, rx) = bounded(2);
+//! tx.send(1)?;
+//! tx.send(2)?;
+//! assert_eq!(tx.try_send(3), Err(TrySendError::Full(3)));
+//! assert_eq!(rx.recv(), Ok(1));
+//! tx.send(3)?;
+//! # Ok::<(), sward::channel::SendError<i32>>(())
+//! ```
+//!
+//! # Many to many
+//!
+//! Both sides can be cloned and shared. Each message goes to one receiver; those who wait are served in
+//! order of arrival. Many green threads that receive from one channel are a pool of workers.
+//!
+//! ```
+//! use sward::channel::unbounded;
+//!
+//! let (tx, rx) = unbounded();
+//! let workers: Vec<_> = (0..4)
+//!     .map(|_| {
+//!         let rx = rx.clone();
+//!         sward::spawn(move || rx.iter().sum::<u32>())
+//!     })
+//!     .collect();
+//! for number in 1..=100 {
+//!     tx.send(number)?;
+//! }
+//! drop(tx);
+//! let sums = workers.into_iter().map(|it| it.join().expect("a worker"));
+//! assert_eq!(sums.sum::<u32>(), 5050);
+//! # Ok::<(), sward::channel::SendError<u32>>(())
+//! ```
+//!
+//! # The end
+//!
+//! When the last [`Sender`] is gone, or anybody calls `close`, receivers get what is in the buffer and
+//! then an error: a loop over a receiver ends by itself. When the last [`Receiver`] is gone, senders get
+//! their messages back. A channel of `()` into which nobody sends is a signal: closing it wakes everybody
+//! who waits for it, at once.
+//!
+//! ```
+//! use sward::channel::{RecvError, bounded};
+//!
+//! let (stop, stopped) = bounded::<()>(0);
+//! let waiters: Vec<_> = (0..3)
+//!     .map(|_| {
+//!         let stopped = stopped.clone();
+//!         sward::spawn(move || stopped.recv())
+//!     })
+//!     .collect();
+//! stop.close();
+//! for waiter in waiters {
+//!     assert_eq!(waiter.join().expect("a waiter"), Err(RecvError));
+//! }
+//! ```
+//!
+//! # Select
+//!
+//! [`select!`](crate::select) waits for several operations and does one of them: the first that can be
+//! done, and one drawn at random if there are several. The others have no effect.
+//!
+//! ```
+//! use sward::channel::{bounded, select, unbounded};
+//!
+//! let (work, todo) = unbounded();
+//! let (_quit, quitted) = bounded::<()>(0);
+//! work.send(7)?;
+//! select! {
+//!     recv(todo) -> number => assert_eq!(number, Ok(7)),
+//!     recv(quitted) -> _ => panic!("nobody has quitted"),
+//! }
+//! # Ok::<(), sward::channel::SendError<i32>>(())
+//! ```
+//!
+//! With a `default` arm it does not wait, or not for ever. An arm with an `if` can be switched off, for
+//! instance when its input has closed. For operations that are only known at run time there is
+//! [`Select`].
+//!
+//! ```
+//! use std::time::Duration;
+//! use sward::channel::{bounded, select};
+//!
+//! let (tx, rx) = bounded(1);
+//! let mut sent = 0;
+//! loop {
+//!     select! {
+//!         send(tx, sent) -> result if sent < 3 => { result?; sent += 1 }
+//!         recv(rx) -> number => assert!(number.is_ok()),
+//!         default(Duration::from_millis(1)) => break,
+//!     }
+//! }
+//! assert_eq!(sent, 3);
+//! # Ok::<(), sward::channel::SendError<i32>>(())
+//! ```
+//!
+//! # Time
+//!
+//! Time can send too: [`after`] and [`at`] once, [`tick`] again and again. [`Timer`] and [`Ticker`] can be
+//! set anew and stopped. [`never`] is a channel for an arm that is not there.
+//!
+//! ```
+//! use std::time::Duration;
+//! use sward::channel::{after, never, select};
+//!
+//! select! {
+//!     recv(never::<()>()) -> _ => unreachable!(),
+//!     recv(after(Duration::from_millis(1))) -> at => assert!(at.is_ok()),
+//! }
+//! ```
+//!
+//! # Order
+//!
+//! Messages are first in, first out; those of one sender keep their order at each receiver. Who waits is
+//! served in order of arrival, except that a newcomer may overtake one who waits at a channel with a
+//! buffer. After a `close`, who goes on first is not promised. What is left in the buffer when the last
+//! receiver goes is dropped there; if a destructor panics, the messages behind it are leaked.
 
 mod choose;
 mod clock;
@@ -44,7 +186,7 @@ pub mod __private {
 /// A channel whose buffer keeps at most `capacity` messages; none if it is 0.
 ///
 /// Without a buffer, a send waits for a receiver and hands it the message. The buffer grows as it is used,
-/// so a large capacity costs nothing by itself. The channel is one block of 200 bytes or less.
+/// so a large capacity costs nothing by itself. The channel is one block of at most 192 bytes.
 ///
 /// # Examples
 ///
@@ -140,4 +282,133 @@ pub fn tick(duration: Duration) -> Receiver<Instant> {
 /// ```
 pub const fn never<T>() -> Receiver<T> {
     Receiver::from_nothing()
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::core::Channel;
+
+    #[test]
+    fn a_channel_is_small() {
+        assert!(
+            size_of::<Channel<u64>>() <= 192,
+            "{}",
+            size_of::<Channel<u64>>()
+        );
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::{
+        Receiver, Sender, bounded,
+        choose::{Arm, choose},
+        core::Until,
+    };
+    use loom::thread;
+
+    /// Chooses between a receive and a send, and says what it received.
+    fn either(rx: &Receiver<u8>, tx: &Sender<u8>, message: u8) -> Option<u8> {
+        let arms = [Arm::receive(rx), Arm::send(tx)];
+        let operation = choose(&arms, true, Until::Time(None)).expect("no time-out");
+        if operation.index() == 0 {
+            Some(operation.receive(rx).expect("open"))
+        } else {
+            operation.send(tx, message).expect("open");
+            None
+        }
+    }
+
+    /// A message goes from hand to hand, and both go on.
+    #[test]
+    fn hand_over() {
+        loom::model(|| {
+            let (tx, rx) = bounded(0);
+            let sender = thread::spawn(move || tx.send(7));
+            assert_eq!(rx.recv(), Ok(7));
+            assert_eq!(sender.join().expect("the sender"), Ok(()));
+        });
+    }
+
+    /// Two choices, each to send and to receive, meet each other, and neither itself.
+    #[test]
+    fn select_against_select() {
+        loom::model(|| {
+            let (tx, rx) = bounded(0);
+            let other = thread::spawn({
+                let (tx, rx) = (tx.clone(), rx.clone());
+                move || either(&rx, &tx, 1)
+            });
+            let mine = either(&rx, &tx, 2);
+            match (mine, other.join().expect("the other")) {
+                (Some(1), None) | (None, Some(2)) => {}
+                other => panic!("{other:?}"),
+            }
+        });
+    }
+
+    /// A sender gets its message back, or the receiver has it.
+    #[test]
+    fn close_against_send() {
+        loom::model(|| {
+            let (tx, rx) = bounded(0);
+            // The last sender to go would close the channel too.
+            let _kept = tx.clone();
+            let sender = thread::spawn(move || tx.send(7).is_ok());
+            let closer = thread::spawn({
+                let rx = rx.clone();
+                move || rx.close()
+            });
+            let received = rx.recv().is_ok();
+            assert_eq!(sender.join().expect("the sender"), received);
+            assert!(closer.join().expect("the closer"));
+        });
+    }
+
+    /// A receiver that gives up in the midst of a hand-over loses nothing: it has it, or the next one.
+    #[test]
+    fn giving_up_against_hand_over() {
+        loom::model(|| {
+            let (tx, rx) = bounded(0);
+            let sender = thread::spawn(move || tx.send(7));
+            // A model has no clock; a look that waits only for a promise stands for a time-out.
+            let first = rx.try_recv().ok();
+            let second = if first.is_none() {
+                rx.recv().ok()
+            } else {
+                None
+            };
+            assert_eq!(first.or(second), Some(7));
+            assert_eq!(sender.join().expect("the sender"), Ok(()));
+        });
+    }
+
+    /// A claim that is handed back hides neither the partner nor who came meanwhile.
+    #[test]
+    fn claim_handed_back() {
+        loom::model(|| {
+            let (tx, rx) = bounded(0);
+            let chooser = thread::spawn({
+                let tx = tx.clone();
+                move || drop(choose(&[Arm::send(&tx)], true, Until::Now))
+            });
+            let sender = thread::spawn(move || tx.send(7));
+            assert_eq!(rx.recv(), Ok(7));
+            drop(chooser.join());
+            assert_eq!(sender.join().expect("the sender"), Ok(()));
+        });
+    }
+
+    /// A choice that waits to send is chosen, gives up, and the receiver looks again.
+    #[test]
+    fn promise_broken() {
+        loom::model(|| {
+            let (tx, rx) = bounded::<u8>(0);
+            let chooser = thread::spawn(move || {
+                drop(choose(&[Arm::send(&tx)], true, Until::Time(None)));
+            });
+            assert!(rx.recv().is_err());
+            drop(chooser.join());
+        });
+    }
 }

@@ -124,16 +124,13 @@ where
                 let (Ok(()) | Err(RecvError)) = operation.recv(&quit);
                 return;
             };
-            match operation.recv(input) {
-                Ok(message) => {
-                    if !pass_on(&tx, message, &quit) {
-                        return;
-                    }
-                }
-                Err(RecvError) => {
-                    select.remove(index);
-                    open -= 1;
-                }
+            let Ok(message) = operation.recv(input) else {
+                select.remove(index);
+                open -= 1;
+                continue;
+            };
+            if !pass_on(&tx, message, &quit) {
+                return;
             }
         }
     });

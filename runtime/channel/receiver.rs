@@ -113,6 +113,7 @@ impl<T> Receiver<T> {
     }
 
     #[inline]
+    #[track_caller]
     fn receive(&self, until: Until) -> Result<T, Unreceived> {
         match self.channel() {
             Some(channel) => channel.receive(until),
@@ -121,6 +122,7 @@ impl<T> Receiver<T> {
     }
 
     #[cold]
+    #[track_caller]
     fn receive_otherwise(&self, until: Until) -> Result<T, Unreceived> {
         match (&self.flavour, until) {
             (Flavour::Clock(clock), _) => {
@@ -157,6 +159,7 @@ impl<T> Receiver<T> {
     /// [`RecvError`] if nothing is left and the channel is closed or every sender gone, also if that
     /// happens meanwhile.
     #[inline]
+    #[track_caller]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.receive(Until::Time(None)).map_err(|_| RecvError)
     }
@@ -209,6 +212,7 @@ impl<T> Receiver<T> {
     ///
     /// [`RecvTimeoutError::Timeout`] if the time passed first; no message is lost by that.
     /// [`RecvTimeoutError::Disconnected`] if nothing is left and nothing will come.
+    #[track_caller]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         self.receive_until(deadline_after(timeout))
     }
@@ -220,10 +224,12 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// As for [`recv_timeout`](Self::recv_timeout).
+    #[track_caller]
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
         self.receive_until(Some(deadline))
     }
 
+    #[track_caller]
     fn receive_until(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
         self.receive(Until::Time(deadline)).map_err(|it| match it {
             Unreceived::Closed => RecvTimeoutError::Disconnected,
@@ -316,6 +322,7 @@ impl<T> Receiver<T> {
 }
 
 /// Waits for what can never come, until `deadline`.
+#[track_caller]
 pub(super) fn wait_for_nothing(deadline: Option<Instant>) {
     let waiting = Waiting::new();
     waiting.open();
@@ -390,6 +397,7 @@ pub struct IntoIter<T> {
 impl<T> Iterator for Iter<'_, T> {
     type Item = T;
 
+    #[track_caller]
     fn next(&mut self) -> Option<T> {
         self.receiver.recv().ok()
     }
@@ -398,6 +406,7 @@ impl<T> Iterator for Iter<'_, T> {
 impl<T> Iterator for TryIter<'_, T> {
     type Item = T;
 
+    #[track_caller]
     fn next(&mut self) -> Option<T> {
         self.receiver.try_recv().ok()
     }
@@ -406,6 +415,7 @@ impl<T> Iterator for TryIter<'_, T> {
 impl<T> Iterator for IntoIter<T> {
     type Item = T;
 
+    #[track_caller]
     fn next(&mut self) -> Option<T> {
         self.receiver.recv().ok()
     }

@@ -123,6 +123,7 @@ impl<'a> Select<'a> {
         self.keys.remove(place);
     }
 
+    #[track_caller]
     fn choose(&self, until: Until) -> Option<SelectedOperation<'a>> {
         let operation = choose(&self.arms, self.biased, until)?;
         let (index, handle) = self.keys[operation.index()];
@@ -163,6 +164,7 @@ impl<'a> Select<'a> {
     /// # Errors
     ///
     /// [`SelectTimeoutError`] if none was ready in time.
+    #[track_caller]
     pub fn select_timeout(
         &mut self,
         timeout: Duration,
@@ -176,6 +178,7 @@ impl<'a> Select<'a> {
     /// # Errors
     ///
     /// [`SelectTimeoutError`] if none was ready by then.
+    #[track_caller]
     pub fn select_deadline(
         &mut self,
         deadline: Instant,
@@ -184,6 +187,7 @@ impl<'a> Select<'a> {
             .ok_or(SelectTimeoutError)
     }
 
+    #[track_caller]
     fn watch(&self, until: Until) -> Option<usize> {
         ready(&self.arms, self.biased, until).map(|it| self.keys[it].0)
     }
@@ -230,6 +234,7 @@ impl<'a> Select<'a> {
     /// # Errors
     ///
     /// [`ReadyTimeoutError`] if none was ready in time.
+    #[track_caller]
     pub fn ready_timeout(&mut self, timeout: Duration) -> Result<usize, ReadyTimeoutError> {
         self.watch(Until::Time(deadline_after(timeout)))
             .ok_or(ReadyTimeoutError)
@@ -240,6 +245,7 @@ impl<'a> Select<'a> {
     /// # Errors
     ///
     /// [`ReadyTimeoutError`] if none was ready by then.
+    #[track_caller]
     pub fn ready_deadline(&mut self, deadline: Instant) -> Result<usize, ReadyTimeoutError> {
         self.watch(Until::Time(Some(deadline)))
             .ok_or(ReadyTimeoutError)

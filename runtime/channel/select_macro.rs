@@ -177,6 +177,7 @@ impl Patience {
 
 /// Chooses one of the arms.
 #[inline]
+#[track_caller]
 pub fn run<'a>(arms: &[Arm<'a>], biased: bool, patience: Patience) -> Chosen<'a> {
     Chosen(choose(arms, biased, patience.0))
 }
@@ -195,6 +196,7 @@ impl Chosen<'_> {
 }
 
 /// Waits for ever: a `select!` without arms.
+#[track_caller]
 pub fn nothing() -> ! {
     loop {
         wait_for_nothing(None);

@@ -75,6 +75,7 @@ impl<T> Sender<T> {
     /// [`SendError`], with the message, if the channel is closed or every receiver is gone, also if that
     /// happens meanwhile.
     #[inline]
+    #[track_caller]
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
         match self.channel().send(message, Until::Time(None)) {
             Ok(()) => Ok(()),
@@ -128,6 +129,7 @@ impl<T> Sender<T> {
     ///
     /// The message comes back: [`SendTimeoutError::Timeout`] if the time passed first,
     /// [`SendTimeoutError::Disconnected`] if the channel is closed or every receiver is gone.
+    #[track_caller]
     pub fn send_timeout(&self, message: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
         self.send_until(message, deadline_after(timeout))
     }
@@ -139,10 +141,12 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// As for [`send_timeout`](Self::send_timeout).
+    #[track_caller]
     pub fn send_deadline(&self, message: T, deadline: Instant) -> Result<(), SendTimeoutError<T>> {
         self.send_until(message, Some(deadline))
     }
 
+    #[track_caller]
     fn send_until(&self, message: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
         match self.channel().send(message, Until::Time(deadline)) {
             Ok(()) => Ok(()),

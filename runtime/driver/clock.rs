@@ -7,7 +7,10 @@
 #![expect(unsafe_code, reason = "std has no coarse clock")]
 
 use std::{
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -30,6 +33,39 @@ pub(crate) fn now_ns() -> u64 {
 pub(crate) fn coarse_ns() -> u64 {
     let base = base();
     read(libc::CLOCK_MONOTONIC_COARSE).saturating_sub(base.monotonic_ns)
+}
+
+/// The time by a beginning of its own: the cheapest that is fine enough to measure with.
+#[inline]
+pub(crate) fn raw_ns() -> u64 {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+/// What [`tick`] returns: written by those who look at the clock anyway.
+static TICK: AtomicU32 = AtomicU32::new(0);
+
+/// The time as of the last look of the monitor or of a worker that woke, in milliseconds: coarse, and as
+/// cheap as a load.
+#[inline]
+pub(crate) fn tick() -> u32 {
+    // Relaxed: a time for dumps.
+    TICK.load(Relaxed)
+}
+
+/// Sets [`tick`] to the time as of the last kernel tick.
+pub(crate) fn set_tick() {
+    TICK.store(ms(coarse_ns()), Relaxed);
+}
+
+/// How long ago [`tick`] returned this; right within seven weeks.
+pub(crate) fn since_tick(tick: u32) -> Duration {
+    let span = ms(coarse_ns()).wrapping_sub(tick);
+    Duration::from_millis(u64::from(span.cast_signed().max(0).cast_unsigned()))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "it wraps")]
+const fn ms(ns: u64) -> u32 {
+    (ns / 1_000_000) as u32
 }
 
 /// The number of `instant`; 0 if it is before all numbers, `u64::MAX` if it is after them.
@@ -56,6 +92,7 @@ fn base() -> &'static Base {
     })
 }
 
+#[inline]
 fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,

@@ -320,6 +320,7 @@ macro_rules! delegate {
 macro_rules! stream_io {
     ($name:ident, $short:expr) => {
         impl Read for &$name {
+            #[track_caller]
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
                 if buf.is_empty() {
                     // The system would wait for data that this does not want.
@@ -329,6 +330,7 @@ macro_rules! stream_io {
                     .read($short, buf.len(), |mut system| system.read(buf))
             }
 
+            #[track_caller]
             fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
                 if bufs.iter().all(|it| it.is_empty()) {
                     return self.socket.check().map(|()| 0);
@@ -340,11 +342,13 @@ macro_rules! stream_io {
         }
 
         impl Write for &$name {
+            #[track_caller]
             fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
                 self.socket
                     .wait(Direction::Write, |mut system| system.write(buf))
             }
 
+            #[track_caller]
             fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
                 self.socket
                     .wait(Direction::Write, |mut system| system.write_vectored(bufs))
@@ -356,20 +360,24 @@ macro_rules! stream_io {
         }
 
         impl Read for $name {
+            #[track_caller]
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
                 (&*self).read(buf)
             }
 
+            #[track_caller]
             fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
                 (&*self).read_vectored(bufs)
             }
         }
 
         impl Write for $name {
+            #[track_caller]
             fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
                 (&*self).write(buf)
             }
 
+            #[track_caller]
             fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
                 (&*self).write_vectored(bufs)
             }

@@ -107,6 +107,7 @@ impl<T: AsFd> Socket<T> {
 
     /// Does `call` until it would not block, or fails as [`Source::until_ready`].
     #[inline]
+    #[track_caller]
     pub(crate) fn wait<R>(
         &self,
         direction: Direction,
@@ -121,6 +122,7 @@ impl<T: AsFd> Socket<T> {
 
     /// As [`wait`](Self::wait) for `call`, which reads up to `wanted` bytes of a stream of that kind.
     #[inline]
+    #[track_caller]
     pub(crate) fn read(
         &self,
         short: Short,
@@ -136,6 +138,7 @@ impl<T: AsFd> Socket<T> {
 
     /// As [`wait`](Self::wait) for writing, for what the kernel does not tell the end of: looks again
     /// by itself, ever less often.
+    #[track_caller]
     pub(crate) fn wait_by_looking<R>(
         &self,
         mut call: impl FnMut(&T) -> io::Result<R>,
@@ -157,6 +160,7 @@ impl<T: AsFd> Socket<T> {
 
     /// Does `call`, which blocks, where it may.
     #[cold]
+    #[track_caller]
     fn away<R>(&self, mut call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.call(|inner| blocking(|| call(inner)))
     }

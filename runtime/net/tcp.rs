@@ -76,6 +76,7 @@ impl TcpStream {
     /// # Errors
     ///
     /// That of the last attempt; that of looking up a name; `InvalidInput` if there is no address.
+    #[track_caller]
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         first_success(&addr, |it| Self::connect_within(it, None))
     }
@@ -86,6 +87,7 @@ impl TcpStream {
     ///
     /// [`TimedOut`](io::ErrorKind::TimedOut) after that time; `InvalidInput` if it is no time at all;
     /// else the system's.
+    #[track_caller]
     pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<Self> {
         Self::connect_within(*addr, Some(timeout))
     }
@@ -102,6 +104,7 @@ impl TcpStream {
         self.socket.is_registered()
     }
 
+    #[track_caller]
     fn connect_within(address: SocketAddr, timeout: Option<Duration>) -> io::Result<Self> {
         if timeout == Some(Duration::ZERO) {
             return Err(io::Error::new(
@@ -134,6 +137,7 @@ impl TcpStream {
     ///
     /// As for reading: the system's, [`TimedOut`](io::ErrorKind::TimedOut) after the read timeout,
     /// `NotConnected` if the stream was [closed](Self::close).
+    #[track_caller]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return self.socket.check().map(|()| 0);
@@ -194,6 +198,7 @@ impl TcpListener {
     /// The system's: when no descriptor is left, say, and then the connection waits for the next
     /// call. [`TimedOut`](io::ErrorKind::TimedOut) after the [timeout](Self::set_accept_timeout);
     /// `NotConnected` if the listener was [closed](Self::close).
+    #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (system, address) = self.socket.wait(Direction::Read, |it| {
             loop {
@@ -275,6 +280,7 @@ pub struct Incoming<'a> {
 impl Iterator for Incoming<'_> {
     type Item = io::Result<TcpStream>;
 
+    #[track_caller]
     fn next(&mut self) -> Option<Self::Item> {
         Some(self.listener.accept().map(|(stream, _)| stream))
     }

@@ -110,6 +110,7 @@ impl UdpSocket {
     ///
     /// That of the last attempt; that of looking up a name; `InvalidInput` if there is no address;
     /// `NotConnected` if the socket was [closed](Self::close).
+    #[track_caller]
     pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
         self.socket.check()?;
         first_success(&addr, |address| self.socket.call(|it| it.connect(address)))
@@ -123,6 +124,7 @@ impl UdpSocket {
     /// The system's; that of looking up a name; `InvalidInput` if there is no address;
     /// [`TimedOut`](io::ErrorKind::TimedOut) after the write timeout; `NotConnected` if the socket was
     /// [closed](Self::close).
+    #[track_caller]
     pub fn send_to<A: ToSocketAddrs>(&self, buf: &[u8], addr: A) -> io::Result<usize> {
         let Some(address) = resolve_first(&addr)? else {
             return Err(io::Error::new(
@@ -140,6 +142,7 @@ impl UdpSocket {
     ///
     /// The system's; [`TimedOut`](io::ErrorKind::TimedOut) after the write timeout; `NotConnected` if
     /// the socket was [closed](Self::close).
+    #[track_caller]
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.socket.wait(Direction::Write, |it| it.send(buf))
     }
@@ -150,6 +153,7 @@ impl UdpSocket {
     ///
     /// The system's; [`TimedOut`](io::ErrorKind::TimedOut) after the read timeout; `NotConnected` if
     /// the socket was [closed](Self::close).
+    #[track_caller]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.socket.wait(Direction::Read, |it| it.recv_from(buf))
     }
@@ -159,6 +163,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// As [`recv_from`](Self::recv_from).
+    #[track_caller]
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.socket.wait(Direction::Read, |it| it.peek_from(buf))
     }
@@ -168,6 +173,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// As [`recv_from`](Self::recv_from).
+    #[track_caller]
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.wait(Direction::Read, |it| it.recv(buf))
     }
@@ -177,6 +183,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// As [`recv_from`](Self::recv_from).
+    #[track_caller]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.wait(Direction::Read, |it| it.peek(buf))
     }

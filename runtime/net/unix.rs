@@ -66,6 +66,7 @@ impl UnixStream {
     /// # Errors
     ///
     /// The system's: `NotFound`, say, or `ConnectionRefused` if nobody listens there any more.
+    #[track_caller]
     pub fn connect<P: AsRef<Path>>(path: P) -> io::Result<Self> {
         Self::connect_addr(&SocketAddr::from_pathname(path)?)
     }
@@ -75,6 +76,7 @@ impl UnixStream {
     /// # Errors
     ///
     /// As [`connect`](Self::connect).
+    #[track_caller]
     pub fn connect_addr(socket_addr: &SocketAddr) -> io::Result<Self> {
         match mio::net::UnixStream::connect_addr(socket_addr) {
             Ok(stream) => Ok(Self::of(OwnedFd::from(stream).into())),
@@ -154,6 +156,7 @@ impl UnixListener {
     /// The system's: when no descriptor is left, say, and then the connection waits for the next
     /// call. [`TimedOut`](io::ErrorKind::TimedOut) after the [timeout](Self::set_accept_timeout);
     /// `NotConnected` if the listener was [closed](Self::close).
+    #[track_caller]
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (stream, address) = self.socket.wait(Direction::Read, |it| {
             loop {
@@ -245,6 +248,7 @@ pub struct Incoming<'a> {
 impl Iterator for Incoming<'_> {
     type Item = io::Result<UnixStream>;
 
+    #[track_caller]
     fn next(&mut self) -> Option<Self::Item> {
         Some(self.listener.accept().map(|(stream, _)| stream))
     }
@@ -275,6 +279,7 @@ timeouts!(UnixDatagram, system::UnixDatagram);
 
 delegate! { UnixDatagram:
     /// As [`connect`](Self::connect), for addresses of any kind.
+    #[track_caller]
     fn connect_addr(&self, socket_addr: &SocketAddr) -> ();
 
     /// The address of this socket.
@@ -330,6 +335,7 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// The system's, or `NotConnected` if the socket was [closed](Self::close).
+    #[track_caller]
     pub fn connect<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
         self.socket.call(|it| it.connect(path))
     }
@@ -346,6 +352,7 @@ impl UnixDatagram {
     ///
     /// The system's; [`TimedOut`](io::ErrorKind::TimedOut) after the write timeout; `NotConnected` if
     /// the socket was [closed](Self::close).
+    #[track_caller]
     pub fn send_to<P: AsRef<Path>>(&self, buf: &[u8], path: P) -> io::Result<usize> {
         let path = path.as_ref();
         // The kernel tells nobody but the connected that a receiver has room.
@@ -357,6 +364,7 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// As [`send_to`](Self::send_to).
+    #[track_caller]
     pub fn send_to_addr(&self, buf: &[u8], socket_addr: &SocketAddr) -> io::Result<usize> {
         self.socket
             .wait_by_looking(|it| it.send_to_addr(buf, socket_addr))
@@ -368,6 +376,7 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// As [`send_to`](Self::send_to).
+    #[track_caller]
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.socket.wait(Direction::Write, |it| it.send(buf))
     }
@@ -378,6 +387,7 @@ impl UnixDatagram {
     ///
     /// The system's; [`TimedOut`](io::ErrorKind::TimedOut) after the read timeout; `NotConnected` if
     /// the socket was [closed](Self::close).
+    #[track_caller]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.socket.wait(Direction::Read, |it| it.recv_from(buf))
     }
@@ -387,6 +397,7 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// As [`recv_from`](Self::recv_from).
+    #[track_caller]
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.wait(Direction::Read, |it| it.recv(buf))
     }

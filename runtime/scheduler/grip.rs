@@ -229,6 +229,7 @@ impl Grip {
 #[cfg(all(test, loom))]
 mod model {
     use super::Grip;
+    use crate::base::primitives::{AtomicUsize, Ordering::Relaxed};
     use loom::{cell::UnsafeCell, sync::Arc, thread};
 
     /// A processor that one thread at a time may touch: loom's cell says if two do.
@@ -303,6 +304,73 @@ mod model {
             assert!(shared.grip.enter(), "the monitor gives it back");
             shared.touch();
             shared.grip.leave();
+            drop(monitor.join());
+        });
+    }
+
+    /// The thread exchanges its processor for another while the monitor comes: whichever the monitor finds
+    /// once the thread is locked out is the monitor's, and no other.
+    #[test]
+    fn the_monitor_takes_what_the_thread_has_then() {
+        loom::model(|| {
+            let (shared, other) = (shared(true), shared(true));
+            let has = Arc::new(AtomicUsize::new(1));
+            let monitor = thread::spawn({
+                let (shared, other, has) =
+                    (Arc::clone(&shared), Arc::clone(&other), Arc::clone(&has));
+                move || {
+                    let taken = shared.grip.take(|| Some(has.load(Relaxed)));
+                    match taken {
+                        Some(1) => shared.touch(),
+                        Some(_) => other.touch(),
+                        None => {}
+                    }
+                    taken
+                }
+            });
+            let mut lost = None;
+            if shared.grip.enter() {
+                // It gives the first away, and somebody gives it the second.
+                shared.touch();
+                shared.grip.give();
+                has.store(2, Relaxed);
+                shared.grip.get();
+                other.touch();
+            } else {
+                lost = Some(1);
+            }
+            shared.grip.leave();
+            if shared.grip.enter() {
+                other.touch();
+            } else {
+                lost = lost.or(Some(2));
+            }
+            assert_eq!(monitor.join().expect("no panic"), lost);
+        });
+    }
+
+    /// A thread comes back from a blocking call and takes its loan back, and the monitor takes it at once:
+    /// one of them has it.
+    #[test]
+    fn a_loan_taken_back_may_be_taken_at_once() {
+        loom::model(|| {
+            let shared = shared(true);
+            assert!(shared.grip.enter());
+            shared.touch();
+            shared.grip.lend();
+            shared.grip.leave();
+            let monitor = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    if shared.grip.take_lent() || shared.grip.take(|| Some(())).is_some() {
+                        shared.touch();
+                    }
+                }
+            });
+            _ = shared.grip.take_back();
+            if shared.grip.enter() {
+                shared.touch();
+            }
             drop(monitor.join());
         });
     }

@@ -26,6 +26,7 @@
 
 use crate::base::{
     lock::Lock,
+    naps,
     primitives::{
         AtomicUsize,
         Ordering::{Relaxed, SeqCst},
@@ -56,6 +57,11 @@ impl<T: Copy + PartialEq> Idle<T> {
 
     pub(crate) fn asleep(&self) -> usize {
         self.counts.load(Relaxed) / ASLEEP
+    }
+
+    /// As [`asleep`](Self::asleep), exactly: by the lock under which they lie down.
+    pub(crate) fn count_asleep(&self) -> usize {
+        self.sleepers.lock().len()
     }
 
     pub(crate) fn searching(&self) -> usize {
@@ -91,6 +97,7 @@ impl<T: Copy + PartialEq> Idle<T> {
     pub(crate) fn sleep(&self, worker: T, any_work: impl FnOnce() -> bool) -> bool {
         let mut sleepers = self.sleepers.lock();
         sleepers.push(worker); // W1
+        naps::worker_lies_down();
         self.counts.fetch_add(ASLEEP, Relaxed);
         drop(sleepers);
 
@@ -181,6 +188,31 @@ mod model {
                 }
             }
             drop(pusher.join());
+        });
+    }
+
+    /// Whoever pushes while somebody searches wakes nobody: then the searcher, though it has found other
+    /// work, wakes the next.
+    #[test]
+    fn the_last_searcher_sees_what_was_pushed_meanwhile() {
+        loom::model(|| {
+            let shared = Arc::new((Idle::new(), AtomicUsize::new(0)));
+            assert!(shared.0.sleep(0_u8, || false));
+            assert!(shared.0.start_searching(4));
+            let pusher = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    let (idle, queue) = &*shared;
+                    queue.fetch_add(1, Relaxed); // S1
+                    idle.wake_one(|_| true).is_some()
+                }
+            });
+            let (idle, queue) = &*shared;
+            let wakes = idle.stop_searching()
+                && queue.load(Relaxed) > 0
+                && idle.wake_one(|_| true).is_some();
+            let woken = pusher.join().expect("no panic");
+            assert!(wakes || woken, "the sleeper sleeps on");
         });
     }
 

@@ -4,10 +4,20 @@
 
 #![expect(unsafe_code, reason = "system calls that std does not have")]
 
+use std::fs;
+
 /// The calling thread's number.
-pub(super) fn this_thread_id() -> libc::pid_t {
+pub(crate) fn this_thread_id() -> libc::pid_t {
     // SAFETY: it takes nothing.
     unsafe { libc::gettid() }
+}
+
+/// The numbers of all threads of the process; `None` if the kernel does not say.
+pub(crate) fn threads() -> Option<Vec<libc::pid_t>> {
+    let entries = fs::read_dir("/proc/self/task").ok()?;
+    entries
+        .map(|it| it.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 /// A clock that counts the calling thread's processor time, for others to read.

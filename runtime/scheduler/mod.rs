@@ -18,9 +18,10 @@
     reason = "a green thread refers to its home by a plain pointer"
 )]
 
+mod figures;
 mod grip;
 mod idle;
-mod kernel;
+pub(crate) mod kernel;
 pub(crate) mod monitor;
 mod pinned;
 mod processor;
@@ -30,15 +31,17 @@ pub(crate) mod worker;
 use crate::{
     base::{
         lock::Lock,
+        naps,
         primitives::{
             AtomicU64,
             Ordering::{Acquire, Relaxed, Release, SeqCst},
-            fence,
+            fence, global,
         },
         slab,
     },
     coroutine::stack::StackClass,
     driver::clock,
+    observe::Buckets,
     task::Task,
     wait::{
         home::{self, Alarm, Fresh, Home, Pin, Suspend},
@@ -87,8 +90,6 @@ pub(crate) struct Scheduler {
     spare: Lock<Spare>,
     /// Every worker.
     workers: Lock<Vec<worker::Slot>>,
-    /// Kernel threads with a green thread each, and records of those that were.
-    pinned: Lock<Vec<Arc<pinned::Pinned>>>,
     flags: Flags,
     /// What happened where no processor was at hand.
     outside: Outside,
@@ -108,14 +109,17 @@ struct Spare {
 }
 
 /// Counters that many write.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Outside {
     spawned: AtomicU64,
     finished: AtomicU64,
+    /// How many green threads were made runnable: one in 64 is looked at.
+    injected: AtomicU64,
+    run_delay: Buckets,
 }
 
 /// Where the numbers of green threads come from.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+static NEXT_ID: global::AtomicU64 = global::AtomicU64::new(1);
 /// How many numbers a processor takes at once.
 const IDS: u64 = 64;
 
@@ -145,9 +149,13 @@ impl Scheduler {
             lent: Lock::new(Vec::new()),
             spare: Lock::new(Spare::default()),
             workers: Lock::new(Vec::new()),
-            pinned: Lock::new(Vec::new()),
             flags: Flags::default(),
-            outside: Outside::default(),
+            outside: Outside {
+                spawned: AtomicU64::new(0),
+                finished: AtomicU64::new(0),
+                injected: AtomicU64::new(0),
+                run_delay: Buckets::new(),
+            },
             warned_at: AtomicU64::new(0),
             membarrier: crate::base::primitives::register_heavy_barrier(),
             closer: shutdown::Closer::new(),
@@ -222,6 +230,10 @@ impl Scheduler {
 
     /// Makes a green thread runnable for whoever looks first, and sees to it that somebody does.
     fn inject(&self, task: NonNull<Task>) {
+        if self.outside.injected.fetch_add(1, Relaxed) % 64 == 0 {
+            // SAFETY: a runnable task is alive.
+            unsafe { task.as_ref() }.queued_at(clock::raw_ns());
+        }
         self.injector.push(Runnable(task)); // S1
         self.wake_one();
     }
@@ -300,12 +312,12 @@ impl Scheduler {
     /// A processor that nobody could be found for; else the worker is from now on one who waits for one.
     fn adopt(&self, worker: WorkerRef) -> Option<&Processor> {
         let mut spare = self.spare.lock();
-        match spare.processors.pop() {
-            Some(index) => self.processors.get(index),
-            None => {
-                spare.workers.push(worker);
-                None
-            }
+        if let Some(index) = spare.processors.pop() {
+            self.processors.get(index)
+        } else {
+            spare.workers.push(worker);
+            naps::worker_lies_down();
+            None
         }
     }
 

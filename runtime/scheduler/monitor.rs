@@ -42,6 +42,7 @@ use crate::{
     },
     coroutine::stack,
     driver::{clock, poller::Turn},
+    observe::deadlock::{Judgement, Suspicion},
     wait::source::{self, POLLER, Source},
 };
 use std::{
@@ -69,8 +70,16 @@ const SHORTEST: u64 = 50_000;
 const BUSY: u64 = 1_000_000;
 /// How often it looks while nothing runs, before it sleeps.
 const LONGEST: u64 = 10_000_000;
-/// How many looks at nothing it takes before it sleeps; long enough for two trims.
-const IDLE_LOOKS: u32 = 50;
+/// How many looks at nothing it takes before it sleeps.
+const IDLE_LOOKS: u32 = 20;
+/// And how many trims that find nothing: the first only marks what rests.
+const VAIN_TRIMS: u32 = 2;
+/// How many looks at nothing it takes before it looks for a deadlock.
+const QUIET_LOOKS: u32 = 6;
+/// How often it looks again, ever later, if only threads from outside could do anything.
+const PAUSES: u32 = 10;
+/// When it looks again for the first time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// How far apart it gives memory back that rests, while green threads run, and while none does.
 const TRIM_BUSY: u64 = 1_000_000_000;
 const TRIM_IDLE: u64 = 200_000_000;
@@ -83,6 +92,8 @@ struct Monitor {
     thread: Mutex<Option<thread::Thread>>,
     /// It sleeps until it is unparked.
     sleeps: AtomicBool,
+    /// It sleeps, and a kernel thread that waits might make it a deadlock.
+    unsure: AtomicBool,
     /// How many workers sleep in the poller.
     polling: AtomicUsize,
     /// When somebody looked at descriptors last.
@@ -93,6 +104,7 @@ static MONITOR: LazyLock<Monitor> = LazyLock::new(|| Monitor {
     runtimes: Mutex::new(Vec::new()),
     thread: Mutex::new(None),
     sleeps: AtomicBool::new(false),
+    unsure: AtomicBool::new(false),
     polling: AtomicUsize::new(0),
     polled: AtomicU64::new(0),
 });
@@ -107,6 +119,12 @@ pub(super) fn watch(scheduler: &Arc<Scheduler>) -> io::Result<()> {
     lock(&MONITOR.runtimes).push(Arc::downgrade(scheduler));
     kick();
     Ok(())
+}
+
+/// The runtimes that there are now.
+pub(crate) fn runtimes() -> Vec<Arc<Scheduler>> {
+    let runtimes = lock(&MONITOR.runtimes);
+    runtimes.iter().filter_map(Weak::upgrade).collect()
 }
 
 /// Starts the monitor's thread if it does not run.
@@ -146,6 +164,14 @@ fn descriptor_awaited() {
     }
 }
 
+/// A kernel thread is about to wait for another thread, for ever perhaps.
+pub(crate) fn thread_sleeps() {
+    // Relaxed: the monitor looks a second time by itself.
+    if MONITOR.unsure.load(Relaxed) {
+        kick();
+    }
+}
+
 /// Somebody has looked at descriptors.
 pub(super) fn polled() {
     MONITOR.polled.store(clock::coarse_ns(), Relaxed);
@@ -164,6 +190,7 @@ pub(super) fn worker_wakes(from_poller: bool) {
         polled();
         MONITOR.polling.fetch_sub(1, Relaxed);
     }
+    clock::set_tick();
     fence(SeqCst); // K2
     // K3
     if MONITOR.sleeps.load(Relaxed) {
@@ -199,16 +226,23 @@ impl Monitor {
         super::kernel::ask_for_short_slices(100_000);
         let mut period = SHORTEST;
         let mut idle_looks = 0;
-        let mut next_trim = 0;
+        let mut trimmed = 0;
+        let mut vain_trims = 0;
+        let mut suspicion = Suspicion::default();
         loop {
             let now = clock::now_ns();
             let look = self.look(now);
-            if now >= next_trim {
-                next_trim = now + if look.busy { TRIM_BUSY } else { TRIM_IDLE };
+            clock::set_tick();
+            let interval = if look.busy { TRIM_BUSY } else { TRIM_IDLE };
+            if now >= trimmed + interval {
+                trimmed = now;
                 // What nobody has touched since the last time goes back to the system.
-                if slab::trim() + stack::trim(stack::Trim::Rested) > 0 {
-                    idle_looks = 0;
-                }
+                let freed = slab::trim() + stack::trim(stack::Trim::Rested);
+                vain_trims = if freed > 0 || look.busy {
+                    0
+                } else {
+                    vain_trims + 1
+                };
             }
             if look.urgent {
                 period = SHORTEST;
@@ -220,14 +254,20 @@ impl Monitor {
                 period = (period * 2).min(LONGEST);
                 idle_looks += 1;
             }
+            if idle_looks < QUIET_LOOKS {
+                suspicion.dispel();
+            } else if suspicion.judge() == Judgement::Suspicious {
+                idle_looks = QUIET_LOOKS;
+            }
             if !look.runtimes && Self::poll_for_threads() {
                 idle_looks = 0;
                 continue;
             }
-            if idle_looks > IDLE_LOOKS {
+            if idle_looks > IDLE_LOOKS && vain_trims >= VAIN_TRIMS {
                 idle_looks = 0;
+                vain_trims = 0;
                 period = SHORTEST;
-                self.sleep();
+                self.sleep(&mut suspicion);
                 continue;
             }
             let until_alarm = look
@@ -237,8 +277,8 @@ impl Monitor {
         }
     }
 
-    /// Sleeps until somebody is awake.
-    fn sleep(&self) {
+    /// Sleeps until somebody is awake; a few times, looks whether those from outside have gone to sleep.
+    fn sleep(&self, suspicion: &mut Suspicion) {
         self.sleeps.store(true, SeqCst); // M1
         fence(SeqCst); // M2
         let look = self.look(clock::now_ns()); // M3
@@ -246,9 +286,20 @@ impl Monitor {
             self.sleeps.store(false, SeqCst);
             return;
         }
+        let mut pauses = 0;
         while self.sleeps.load(SeqCst) {
-            thread::park();
+            let judgement = suspicion.judge();
+            self.unsure.store(judgement == Judgement::Unsure, Relaxed);
+            match judgement {
+                Judgement::Suspicious => thread::park_timeout(2 * Duration::from_nanos(LONGEST)),
+                Judgement::Unsure if pauses < PAUSES => {
+                    thread::park_timeout(FIRST_PAUSE * 2_u32.pow(pauses));
+                    pauses += 1;
+                }
+                Judgement::Unsure | Judgement::Fine => thread::park(),
+            }
         }
+        self.unsure.store(false, Relaxed);
     }
 
     /// Turns the poller when there is no runtime to do so. `false` if nobody waits for it.

@@ -4,8 +4,8 @@
 //! sleeps; whoever calls its ticket unparks it. What it spawns goes to the runtime. So it looks like any
 //! other green thread to those who wake it, join it or call it off, and needs no processor.
 //!
-//! The records are kept until the scheduler goes, and used again: whoever refers to a green thread that
-//! has ended may still ask for its home.
+//! The records are kept for ever, and used again, by any runtime: whoever refers to a green thread that has
+//! ended may still ask for its home, and nothing keeps its runtime then.
 
 #![expect(
     unsafe_code,
@@ -35,7 +35,7 @@ use std::{
     io,
     mem::ManuallyDrop,
     ptr::{self, NonNull},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     thread,
     time::Instant,
 };
@@ -50,9 +50,12 @@ pub(super) struct Pinned {
     taken: AtomicBool,
     /// Until when the inhabitant's present wait may last. Its own thread's.
     deadline: Cell<Option<Instant>>,
-    /// Alive as long as this, which it keeps.
-    scheduler: NonNull<Scheduler>,
+    /// Alive as long as there is an inhabitant; then perhaps gone.
+    scheduler: AtomicPtr<Scheduler>,
 }
+
+/// All records.
+static RECORDS: Mutex<Vec<&'static Pinned>> = Mutex::new(Vec::new());
 
 // SAFETY: the cell is the kernel thread's own; the rest is shared by design.
 unsafe impl Sync for Pinned {}
@@ -71,7 +74,9 @@ unsafe fn wake(waiter: NonNull<Waiter>) {
     // SAFETY: a task that is to be woken is alive.
     let home = unsafe { task.as_ref() }.home();
     // SAFETY: by the caller; the record stays as long as the scheduler.
-    unsafe { home.cast::<Pinned>().as_ref() }.parker.unpark();
+    unsafe { home.cast::<Pinned>().as_ref() }
+        .parker
+        .unpark_napper();
 }
 
 impl Scheduler {
@@ -88,11 +93,10 @@ impl Scheduler {
         let scheduler = unsafe { Arc::from_raw(self) };
         let name = name.unwrap_or(&self.config.name).to_owned();
         let home = record.as_home();
-        let pinned = Arc::clone(&record);
         let started = thread::Builder::new()
             .name(name)
             .stack_size(super::worker::NATIVE_STACK_BYTES)
-            .spawn(move || pinned.live(&scheduler));
+            .spawn(move || record.live(&scheduler));
         match started {
             Ok(_runs_by_itself) => Ok(Pin {
                 home,
@@ -111,20 +115,24 @@ impl Scheduler {
     }
 
     /// A record that no kernel thread uses.
-    fn pinned_record(&self) -> Arc<Pinned> {
-        let mut records = self.pinned.lock();
+    fn pinned_record(&self) -> &'static Pinned {
+        let mut records = RECORDS.lock().unwrap_or_else(PoisonError::into_inner);
         // Acquire: what the last user did.
-        if let Some(free) = records.iter().find(|it| !it.taken.swap(true, Acquire)) {
-            return Arc::clone(free);
-        }
-        let record = Arc::new(Pinned {
-            parker: Parker::new(),
-            inhabitant: AtomicPtr::new(ptr::null_mut()),
-            taken: AtomicBool::new(true),
-            deadline: Cell::new(None),
-            scheduler: NonNull::from(self),
+        let free = records.iter().find(|it| !it.taken.swap(true, Acquire));
+        let record = free.copied().unwrap_or_else(|| {
+            let record: &'static Pinned = Box::leak(Box::new(Pinned {
+                parker: Parker::new(),
+                inhabitant: AtomicPtr::new(ptr::null_mut()),
+                taken: AtomicBool::new(true),
+                deadline: Cell::new(None),
+                scheduler: AtomicPtr::new(ptr::null_mut()),
+            }));
+            records.push(record);
+            record
         });
-        records.push(Arc::clone(&record));
+        record
+            .scheduler
+            .store(ptr::from_ref(self).cast_mut(), Relaxed);
         record
     }
 }
@@ -135,8 +143,8 @@ impl Pinned {
     }
 
     fn scheduler(&self) -> &Scheduler {
-        // SAFETY: the scheduler keeps this record, and whoever uses it keeps the scheduler.
-        unsafe { self.scheduler.as_ref() }
+        // SAFETY: for the inhabitant and its spawner, whose kernel thread keeps the scheduler.
+        unsafe { &*self.scheduler.load(Relaxed) }
     }
 
     /// The kernel thread's life.
@@ -182,7 +190,10 @@ impl Home for Pinned {
         if task.waiter().park() {
             return; // Woken already.
         }
-        if self.parker.park(deadline) {
+        if deadline.is_none() {
+            super::monitor::thread_sleeps();
+        }
+        if self.parker.nap_or_park(deadline) {
             return;
         }
         // SAFETY: the inhabitant's own ticket.
@@ -217,7 +228,7 @@ impl Home for Pinned {
         let task = unsafe { Task::of(task) };
         // Release: its record.
         self.inhabitant.store(task.as_ptr(), Release);
-        self.parker.unpark();
+        self.parker.unpark_napper();
     }
 
     fn allocate(&self, class: &'static StackClass) -> io::Result<Fresh> {
@@ -242,7 +253,7 @@ impl Home for Pinned {
     }
 
     fn is_of(&self, runtime: *const ()) -> bool {
-        ptr::addr_eq(self.scheduler.as_ptr(), runtime)
+        ptr::addr_eq(self.scheduler.load(Relaxed), runtime)
     }
 
     fn pin(&self, name: Option<&str>) -> io::Result<Pin> {

@@ -25,7 +25,7 @@ use crate::{
     base::{
         lock::Lock,
         primitives::{
-            AtomicBool, AtomicPtr, AtomicU64, AtomicUsize,
+            AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
             Ordering::{Acquire, Relaxed, Release},
         },
         rng::Rng,
@@ -35,7 +35,8 @@ use crate::{
         fiber::{Entry, FiberPool},
         stack::StackClass,
     },
-    driver::alarms::Alarms,
+    driver::{alarms::Alarms, clock},
+    observe::Buckets,
     task::Task,
     wait::ticket::{Call, Verdict, Waiter},
 };
@@ -73,6 +74,9 @@ pub(crate) struct Processor {
     pub(crate) index: usize,
     /// Own; the monitor looks whether it is null.
     slot: AtomicPtr<Task>,
+    /// Which turns are looked at: [`SAMPLE`]. Zero nearly always, so that a switch costs no more than to
+    /// see that.
+    attention: AtomicU32,
     own: Own,
     stealers: [Stealer<Runnable>; 2],
     alarms: Lock<Alarms<Sleeper>>,
@@ -102,14 +106,33 @@ struct Own {
 }
 
 /// What has happened on a processor. Only its owner adds, so a load and a store do.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counters {
     pub(crate) spawned: AtomicU64,
     pub(crate) finished: AtomicU64,
     pub(crate) parks: AtomicU64,
     pub(crate) steals: AtomicU64,
     pub(crate) polls: AtomicU64,
+    /// How long those that were looked at were runnable.
+    pub(crate) run_delay: Buckets,
 }
+
+impl Counters {
+    fn new() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            spawned: zero(),
+            finished: zero(),
+            parks: zero(),
+            steals: zero(),
+            polls: zero(),
+            run_delay: Buckets::new(),
+        }
+    }
+}
+
+/// The next that becomes runnable is looked at: how long until it runs?
+const SAMPLE: u32 = 1;
 
 /// Adds one to a counter that nobody else writes.
 #[inline]
@@ -133,6 +156,7 @@ impl Processor {
         Ok(Self {
             index,
             slot: AtomicPtr::new(ptr::null_mut()),
+            attention: AtomicU32::new(0),
             stealers: [ready.stealer(), fresh.stealer()],
             own: Own {
                 ready,
@@ -148,13 +172,16 @@ impl Processor {
             },
             alarms: Lock::new(Alarms::new()),
             first_alarm: AtomicU64::new(u64::MAX),
-            counters: Counters::default(),
+            counters: Counters::new(),
         })
     }
 
     /// Own: lets `task` run next, and what was to run next after others.
     #[inline]
     pub(crate) fn run_next(&self, task: NonNull<Task>) {
+        if self.attention.load(Relaxed) != 0 {
+            self.becomes_runnable(task);
+        }
         let displaced = self.slot.load(Relaxed);
         self.slot.store(task.as_ptr(), Relaxed);
         if let Some(displaced) = NonNull::new(displaced) {
@@ -173,6 +200,26 @@ impl Processor {
             &self.own.ready
         };
         queue.push(Runnable(task));
+    }
+
+    /// Which turns are looked at.
+    #[inline]
+    pub(crate) fn attention(&self) -> u32 {
+        self.attention.load(Relaxed)
+    }
+
+    /// Own: the next that becomes runnable is looked at.
+    pub(crate) fn sample_next(&self) {
+        self.attention.store(SAMPLE, Relaxed);
+    }
+
+    /// Own: `task` becomes runnable while somebody looks: notes when.
+    #[cold]
+    pub(crate) fn becomes_runnable(&self, task: NonNull<Task>) {
+        let attention = self.attention.load(Relaxed);
+        self.attention.store(attention & !SAMPLE, Relaxed);
+        // SAFETY: a runnable task is alive.
+        unsafe { task.as_ref() }.queued_at(clock::raw_ns());
     }
 
     /// Own: one turn begins; every so many turns it is time to look around.
@@ -239,6 +286,12 @@ impl Processor {
 
     pub(crate) fn has_queue(&self) -> bool {
         self.stealers.iter().any(|it| !it.is_empty())
+    }
+
+    /// How many are in the slot and the queues: a hint.
+    pub(crate) fn queued(&self) -> usize {
+        let queues: usize = self.stealers.iter().map(Stealer::len).sum();
+        queues + usize::from(self.has_slot())
     }
 
     /// Own: steals from the other: half of its queue. Returns what to run first.

@@ -145,7 +145,8 @@ impl Scheduler {
             let Some(task) = (unsafe { Task::try_share(block.cast()) }) else {
                 return;
             };
-            // SAFETY: a record's home stays while there is a share in the record.
+            // Its home may be gone, if it has ended: the address alone is looked at.
+            // SAFETY: a scheduler does not look into itself for this, and a pinned home stays for ever.
             if unsafe { task.home().as_ref() }.is_of(ptr::from_ref(self).cast()) {
                 // SAFETY: the share keeps the record.
                 let call = unsafe { Waiter::call_off(ptr::NonNull::from(task.waiter())) };

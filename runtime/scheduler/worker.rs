@@ -42,6 +42,7 @@ use crate::{
         home::{self, Context, Suspend},
         reason::Reason,
         source::{POLLER, Source},
+        ticket::Waiter,
     },
 };
 use std::{
@@ -176,7 +177,7 @@ impl WorkerRef {
 }
 
 /// What every green thread's fiber runs.
-pub(super) const ENTRY: Entry = run_task;
+pub(crate) const ENTRY: Entry = run_task;
 
 /// Runs one green thread from its first line to its last.
 ///
@@ -196,7 +197,7 @@ fn describe(task: *const (), to: &mut dyn fmt::Write) -> fmt::Result {
     let task = unsafe { &*task.cast::<Task>() };
     write!(
         to,
-        "green thread '{}' (id {}, spawned at {})",
+        "'{}' (id {}, spawned at {})",
         task.name().unwrap_or("<unnamed>"),
         task.id(),
         task.spawned_at()
@@ -204,7 +205,7 @@ fn describe(task: *const (), to: &mut dyn fmt::Write) -> fmt::Result {
 }
 
 /// What the process needs once before green threads run.
-pub(super) fn prepare_process() -> io::Result<()> {
+pub(crate) fn prepare_process() -> io::Result<()> {
     overflow::install(describe)
 }
 
@@ -337,6 +338,11 @@ impl Worker {
         self.sleeps_until.load(Relaxed)
     }
 
+    /// The green thread that runs on it: a hint.
+    pub(super) fn runs(&self) -> Option<NonNull<Waiter>> {
+        self.context.running()
+    }
+
     pub(super) fn turn(&self) -> u32 {
         self.turn.load(Relaxed)
     }
@@ -379,8 +385,10 @@ impl Worker {
     /// The green thread that it runs now, or did just now.
     pub(super) fn running(&self) -> Option<TaskRef> {
         let waiter = self.context.running()?;
-        // SAFETY: a green thread's record is a block of the slab, whoever has it by now.
-        unsafe { Task::try_share(Task::of(waiter)) }
+        // SAFETY: what runs, or did just now, is a green thread.
+        let task = unsafe { Task::of(waiter) };
+        // SAFETY: its record is a block of the slab, whoever has it by now.
+        unsafe { Task::try_share(task) }
     }
 
     pub(super) fn is_batch(&self) -> bool {
@@ -508,6 +516,7 @@ impl Worker {
             processor.fire(processor, clock::now_ns());
         }
         Scheduler::poll_now();
+        processor.sample_next();
         if processor.was_never_empty() {
             scheduler.wake_one();
         }
@@ -652,11 +661,37 @@ impl Worker {
             Some(fiber) => fiber,
             None => Self::bind(processor, record),
         };
-        let how = self.turn_of(record, fiber);
+        let watched = (record.queued() | processor.attention()) != 0;
+        let how = if watched {
+            self.watched_turn(processor, task, fiber)
+        } else {
+            self.turn_of(record, fiber)
+        };
         if how == Off::Park as usize {
             count(&processor.counters.parks);
         }
         self.after_turn(task, fiber, how);
+    }
+
+    /// As [`turn_of`](Self::turn_of), for one that is looked at: it was noted when the task became runnable,
+    /// or that is to be noted next.
+    #[cold]
+    #[inline(never)]
+    fn watched_turn(&self, processor: &Processor, task: NonNull<Task>, fiber: Fiber) -> usize {
+        // SAFETY: the task is ours.
+        let record = unsafe { task.as_ref() };
+        if record.queued() != 0 {
+            let delay = record.take_run_delay(clock::raw_ns());
+            processor.counters.run_delay.add(delay);
+        }
+        let how = self.turn_of(record, fiber);
+        if how == Off::Yield as usize
+            && let Some(processor) = self.own_processor()
+            && processor.attention() != 0
+        {
+            processor.becomes_runnable(task);
+        }
+        how
     }
 
     /// Gives a fresh green thread a stack.

@@ -95,7 +95,9 @@ impl Barrier {
 
     /// Waits until as many threads as the barrier is for have come. The one that comes last leads, and
     /// does not wait. All go on together, and the next round begins.
+    #[track_caller]
     pub fn wait(&self) -> BarrierWaitResult {
+        crate::wait::point();
         let mut round = self.round.lock();
         round.arrived += 1;
         if round.arrived >= self.size {

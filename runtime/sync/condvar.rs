@@ -21,7 +21,7 @@ use crate::{
 };
 use std::{
     fmt,
-    panic::{RefUnwindSafe, UnwindSafe},
+    panic::{Location, RefUnwindSafe, UnwindSafe},
     time::{Duration, Instant},
 };
 
@@ -119,6 +119,7 @@ impl Condvar {
     /// If others wait with another mutex.
     #[track_caller]
     pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
+        crate::wait::point();
         match self.wait_until(guard, None) {
             Ok((guard, _)) => Ok(guard),
             Err(poisoned) => Err(PoisonError::new(poisoned.into_inner().0)),
@@ -180,6 +181,7 @@ impl Condvar {
         guard: MutexGuard<'a, T>,
         timeout: Duration,
     ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
+        crate::wait::point();
         self.wait_until(guard, deadline_after(timeout))
     }
 
@@ -256,6 +258,7 @@ impl Condvar {
         // Relaxed: the unlocking of the mutex passes it on.
         self.waiting.store(queue.line.len() + 1, Relaxed);
         let place = Place {
+            caller: Location::caller(),
             end: End::Back,
             slot: NO_SLOT,
         };
@@ -277,6 +280,7 @@ impl Condvar {
 
     /// Wakes the one that has waited longest, if anybody waits.
     pub fn notify_one(&self) {
+        crate::wait::point();
         // Relaxed: the mutex has passed it on, if the caller has held it since.
         if self.waiting.load(Relaxed) == 0 {
             return;
@@ -290,6 +294,7 @@ impl Condvar {
 
     /// Wakes all who wait now; who comes later waits.
     pub fn notify_all(&self) {
+        crate::wait::point();
         if self.waiting.load(Relaxed) == 0 {
             return;
         }

@@ -1,6 +1,7 @@
 //! [`Group`]: green threads that may fail, waited for together.
 
 use super::{Mutex, PoisonError, Semaphore, WaitGroup};
+use crate::context::{Context, ContextError};
 use std::{
     any::Any,
     fmt,
@@ -29,6 +30,7 @@ pub struct Group<E> {
 
 struct Shared<E> {
     members: WaitGroup,
+    link: Option<Link<E>>,
     state: Mutex<State<E>>,
 }
 
@@ -46,6 +48,22 @@ enum Failure<E> {
     Panic(Box<dyn Any + Send>),
 }
 
+/// The context that the group cancels.
+struct Link<E> {
+    context: Context,
+    /// What its cause says of an error.
+    text: fn(&E) -> String,
+}
+
+impl<E> Link<E> {
+    fn cause(&self, failure: &Failure<E>) -> String {
+        match failure {
+            Failure::Error(error) => (self.text)(error),
+            Failure::Panic(_) => "a green thread of the group panicked".to_owned(),
+        }
+    }
+}
+
 /// One thread of the group, until this is dropped. It goes with the thread's closure, so that one that
 /// never runs, because its runtime shuts down, has failed too.
 struct Member<E> {
@@ -56,7 +74,9 @@ struct Member<E> {
 
 impl<E> Member<E> {
     fn fail(&self, failure: Failure<E>) {
-        self.group.with(|state| {
+        let link = self.group.shared.link.as_ref();
+        let cause = link.map(|it| it.cause(&failure));
+        let later = self.group.with(|state| {
             // A later failure goes, but not under the lock.
             if state.failure.is_none() {
                 state.failure = Some(failure);
@@ -65,6 +85,11 @@ impl<E> Member<E> {
                 Some(failure)
             }
         });
+        // After the first failure is known, so that those who see the end find it.
+        if let Some((link, cause)) = link.zip(cause) {
+            link.context.cancel(cause);
+        }
+        drop(later);
     }
 }
 
@@ -85,9 +110,14 @@ impl<E> Group<E> {
     /// Makes a group without threads, and without a limit.
     #[must_use]
     pub fn new() -> Self {
+        Self::linked(None)
+    }
+
+    fn linked(link: Option<Link<E>>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 members: WaitGroup::new(),
+                link,
                 state: Mutex::new(State {
                     active: 0,
                     limit: None,
@@ -127,6 +157,37 @@ impl<E> Group<E> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         f(&mut state)
+    }
+}
+
+impl<E: fmt::Display> Group<E> {
+    /// Makes a group, and a context for it that is made from `context`: the first thread of the group
+    /// that fails or panics cancels it, and so does the end of the first [`wait`](Self::wait).
+    ///
+    /// Its [cause](Context::cause) is the text of the error. It interrupts nobody: a thread that does not
+    /// look at the context goes on, and `wait` waits for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sward::{context::Context, sync::Group};
+    ///
+    /// let (group, context) = Group::with_context(&Context::background());
+    /// group.go(|| Err("no such page"));
+    /// group.go(move || {
+    ///     // Would wait for ever, if nobody failed.
+    ///     _ = context.done().recv();
+    ///     Ok(())
+    /// });
+    /// assert_eq!(group.wait(), Err("no such page"));
+    /// ```
+    pub fn with_context(context: &Context) -> (Self, Context) {
+        let context = context.with_cancel();
+        let group = Self::linked(Some(Link {
+            context: context.clone(),
+            text: E::to_string,
+        }));
+        (group, context)
     }
 }
 
@@ -177,8 +238,12 @@ impl<E: Send + 'static> Group<E> {
     ///
     /// If the first to fail panicked: with its payload. If it was ended by the shutdown of its
     /// runtime, the payload is [`Shutdown`](crate::Shutdown).
+    #[track_caller]
     pub fn wait(&self) -> Result<(), E> {
         self.shared.members.wait();
+        if let Some(link) = &self.shared.link {
+            link.context.cancel(ContextError::Canceled);
+        }
         match self.with(|state| state.failure.take()) {
             None => Ok(()),
             Some(Failure::Error(error)) => Err(error),

@@ -101,6 +101,7 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// If the receiver is gone: the value comes back.
+    #[track_caller]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         self.inner
             .send(value)
@@ -115,6 +116,7 @@ impl<T> SyncSender<T> {
     /// # Errors
     ///
     /// If the receiver is gone, be it during the wait: the value comes back.
+    #[track_caller]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         self.inner
             .send(value)
@@ -147,6 +149,7 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// If there is none and all senders are gone.
+    #[track_caller]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.inner.recv().map_err(|_| RecvError)
     }
@@ -168,6 +171,7 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// If there was none by then, or there is none and all senders are gone.
+    #[track_caller]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         self.inner
             .recv_timeout(timeout)
@@ -207,6 +211,7 @@ impl<T> Clone for SyncSender<T> {
 impl<T> Iterator for Iter<'_, T> {
     type Item = T;
 
+    #[track_caller]
     fn next(&mut self) -> Option<T> {
         self.receiver.recv().ok()
     }
@@ -217,6 +222,7 @@ impl<T> FusedIterator for Iter<'_, T> {}
 impl<T> Iterator for TryIter<'_, T> {
     type Item = T;
 
+    #[track_caller]
     fn next(&mut self) -> Option<T> {
         self.receiver.try_recv().ok()
     }
@@ -225,6 +231,7 @@ impl<T> Iterator for TryIter<'_, T> {
 impl<T> Iterator for IntoIter<T> {
     type Item = T;
 
+    #[track_caller]
     fn next(&mut self) -> Option<T> {
         self.receiver.recv().ok()
     }

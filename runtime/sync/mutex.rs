@@ -109,7 +109,9 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// If it is poisoned; the guard is in the error.
     #[inline]
+    #[track_caller]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+        crate::wait::point();
         self.raw.lock();
         self.guard()
     }
@@ -123,6 +125,7 @@ impl<T: ?Sized> Mutex<T> {
     /// free and poisoned.
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
+        crate::wait::point();
         if !self.raw.try_lock() {
             return Err(TryLockError::WouldBlock);
         }
@@ -146,7 +149,9 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// [`WouldBlock`](TryLockError::WouldBlock) if others held it for that long; `Poisoned`, with the
     /// guard, if it was locked and is poisoned.
+    #[track_caller]
     pub fn lock_timeout(&self, timeout: Duration) -> TryLockResult<MutexGuard<'_, T>> {
+        crate::wait::point();
         match self.raw.lock_until(|| deadline_after(timeout)) {
             Ok(()) => Ok(self.guard()?),
             Err(_) => Err(TryLockError::WouldBlock),

@@ -180,6 +180,7 @@ impl Once {
     }
 
     /// As [`wait`](Self::wait), also if runs have panicked: until one has come to its end.
+    #[track_caller]
     pub fn wait_force(&self) {
         while !self.is_completed() {
             self.wait_for_change(|state| state != COMPLETE);
@@ -187,6 +188,7 @@ impl Once {
     }
 
     /// Waits for a run to end if `should` says so of the state, and returns the state before.
+    #[track_caller]
     fn wait_for_change(&self, should: impl Fn(u8) -> bool) -> u8 {
         let line = self.line.lock();
         let state = self.state.load(Acquire); // Acquire [run].

@@ -83,6 +83,7 @@ impl<T> OnceLock<T> {
     ///
     /// Never: the value is there once the wait is over.
     #[inline]
+    #[track_caller]
     pub fn wait(&self) -> &T {
         self.once.wait_force();
         self.shared().expect("the run has set the value")
@@ -106,6 +107,7 @@ impl<T> OnceLock<T> {
     ///
     /// If `f` panics. Then nothing is set, and others try again.
     #[inline]
+    #[track_caller]
     pub fn get_or_init<F: FnOnce() -> T>(&self, f: F) -> &T {
         if let Some(value) = self.get() {
             return value;
@@ -116,6 +118,7 @@ impl<T> OnceLock<T> {
 
     /// Runs `f` if nobody has, and sets what it makes.
     #[cold]
+    #[track_caller]
     fn get_or_init_from(&self, f: impl FnOnce() -> Option<T>) {
         self.once.call_once_force(|_| {
             let value = f();

@@ -48,7 +48,7 @@ use crate::{
     },
     wait::{End, NO_SLOT, Place, TimedOut, line::Line, now, reason::Reason, wait_at},
 };
-use std::time::Instant;
+use std::{panic::Location, time::Instant};
 
 const LOCKED: u32 = 1;
 const WAITERS: u32 = 1 << 1;
@@ -77,6 +77,7 @@ impl RawMutex {
     }
 
     #[inline]
+    #[track_caller]
     pub(super) fn lock(&self) {
         if !self.try_lock_new() {
             // Without a deadline it cannot be late.
@@ -88,6 +89,7 @@ impl RawMutex {
     ///
     /// [`TimedOut`] if `deadline`, which is asked for if the lock is not free at once, came first.
     #[inline]
+    #[track_caller]
     pub(super) fn lock_until(
         &self,
         deadline: impl FnOnce() -> Option<Instant>,
@@ -130,6 +132,7 @@ impl RawMutex {
     }
 
     #[cold]
+    #[track_caller]
     fn lock_slowly(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
         let mut since = None;
         // `WOKEN` once this waiter is the one that it speaks of.
@@ -166,7 +169,11 @@ impl RawMutex {
                 }
             }
             let end = if woken == 0 { End::Back } else { End::Front };
-            let place = Place { end, slot: NO_SLOT };
+            let place = Place {
+                end,
+                slot: NO_SLOT,
+                caller: Location::caller(),
+            };
             wait_at(
                 &self.line,
                 line,

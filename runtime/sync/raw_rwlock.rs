@@ -154,6 +154,7 @@ impl RawRwLock {
     ///
     /// [`TimedOut`] if `deadline`, which is asked for if the lock is not free at once, came first.
     #[inline]
+    #[track_caller]
     pub(super) fn read(&self, deadline: impl FnOnce() -> Option<Instant>) -> Result<(), TimedOut> {
         if self.try_read() {
             return Ok(());
@@ -165,6 +166,7 @@ impl RawRwLock {
     ///
     /// As [`read`](Self::read).
     #[inline]
+    #[track_caller]
     pub(super) fn write(&self, deadline: impl FnOnce() -> Option<Instant>) -> Result<(), TimedOut> {
         if self.try_write() {
             return Ok(());
@@ -191,6 +193,7 @@ impl RawRwLock {
     }
 
     #[cold]
+    #[track_caller]
     fn read_slowly(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
         let lines = self.lines.lock();
         if self.enter_or_queue(READER, |word| self.may_read(word)) {
@@ -210,6 +213,7 @@ impl RawRwLock {
     }
 
     #[cold]
+    #[track_caller]
     fn write_slowly(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
         let lines = self.lines.lock();
         if self.enter_or_queue(WRITER, |word| word == 0) {

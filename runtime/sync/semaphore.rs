@@ -98,7 +98,9 @@ impl Semaphore {
     ///
     /// More than there will ever be are waited for all the same: others may [`add`](Self::add) some.
     #[inline]
+    #[track_caller]
     pub fn acquire(&self, count: usize) -> Permits<'_> {
+        crate::wait::point();
         if !self.try_take(count) {
             // Without a deadline it cannot be late.
             _ = self.wait_for(count, None);
@@ -109,12 +111,15 @@ impl Semaphore {
     /// Takes `count` permits if they are free and nobody waits; never waits itself.
     #[inline]
     pub fn try_acquire(&self, count: usize) -> Option<Permits<'_>> {
+        crate::wait::point();
         self.try_take(count).then(|| self.permits(count))
     }
 
     /// As [`acquire`](Self::acquire), and waits for `timeout` at most; `None` if that was too short. Then
     /// nothing was taken, and it holds up nobody any more.
+    #[track_caller]
     pub fn acquire_timeout(&self, count: usize, timeout: Duration) -> Option<Permits<'_>> {
+        crate::wait::point();
         if !self.try_take(count) {
             self.wait_for(count, deadline_after(timeout)).ok()?;
         }
@@ -174,6 +179,7 @@ impl Semaphore {
     ///
     /// [`TimedOut`] if `deadline` came first.
     #[cold]
+    #[track_caller]
     fn wait_for(&self, count: usize, deadline: Option<Instant>) -> Result<(), TimedOut> {
         let line = self.line.lock();
         let mut word = self.word.load(Relaxed);

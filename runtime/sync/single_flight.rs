@@ -69,6 +69,7 @@ impl<V> Flight<V> {
         }
     }
 
+    #[track_caller]
     fn wait(&self) {
         let ended = self.ended.lock();
         if !ended.yes {
@@ -124,6 +125,7 @@ impl<K: Hash + Eq, V: Clone> SingleFlight<K, V> {
     /// # Panics
     ///
     /// If `f` panics: in all who share it, in its caller with the payload, in others with its message.
+    #[track_caller]
     pub fn run<F: FnOnce() -> V>(&self, key: K, f: F) -> (V, bool) {
         let key = Arc::new(key);
         loop {

@@ -118,6 +118,7 @@ impl Counter {
     ///
     /// [`TimedOut`] if `deadline` came first.
     #[cold]
+    #[track_caller]
     fn wait(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
         let line = self.line.lock();
         let mut word = self.word.load(Acquire);
@@ -216,6 +217,7 @@ impl WaitGroup {
     #[inline]
     #[track_caller]
     pub fn done(&self) {
+        crate::wait::point();
         assert!(
             self.counter.done(1),
             "a wait group's count cannot go below zero"
@@ -225,7 +227,9 @@ impl WaitGroup {
     /// Waits until all is done; returns at once if nothing is left. All who wait are released together,
     /// even if the group is used again at once.
     #[inline]
+    #[track_caller]
     pub fn wait(&self) {
+        crate::wait::point();
         if !self.counter.is_done() {
             // Without a deadline it cannot be late.
             _ = self.counter.wait(None);
@@ -276,7 +280,9 @@ impl WaitGroup {
     /// group.done();
     /// assert!(group.wait_timeout(Duration::ZERO));
     /// ```
+    #[track_caller]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        crate::wait::point();
         self.counter.is_done() || self.counter.wait(deadline_after(timeout)).is_ok()
     }
 }

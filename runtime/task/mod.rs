@@ -9,4 +9,4 @@
 
 pub(crate) mod record;
 
-pub(crate) use record::{Options, Task, TaskRef};
+pub(crate) use record::{Options, Stage, Task, TaskRef};

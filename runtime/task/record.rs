@@ -40,6 +40,7 @@
 
 use crate::{
     base::{
+        lock::Lock,
         parker::Parker,
         primitives::{
             AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
@@ -49,9 +50,12 @@ use crate::{
         slab::{self, BLOCK_BYTES},
     },
     coroutine::{fiber::Fiber, stack::StackClass},
+    driver::clock,
+    observe::deadlock::{self, Deadlock},
     wait::{
-        Shutdown, Waiting,
+        NO_SLOT, Shutdown, Waiting,
         home::{self, Fresh, Home},
+        line::{Line, Node},
         reason::Reason,
         ticket::{Verdict, Waiter, Wake},
     },
@@ -73,6 +77,9 @@ const ENDING: usize = 3;
 
 /// What is left of a block for the closure, and later for the result.
 const PAYLOAD_BYTES: usize = BLOCK_BYTES - 128;
+
+/// What times in the queue are counted in, as a shift of nanoseconds: the count is good for nine minutes.
+const QUEUED_UNIT: u32 = 7;
 
 /// Room for a closure or a result.
 #[repr(C, align(64))]
@@ -104,6 +111,8 @@ pub(crate) struct Task {
     waiter: Waiter,
     /// Zero in a free block, which others may look at: so it is never written but as an atomic.
     shares: AtomicU32,
+    /// When it was made runnable, if this time it is looked at; else zero. In units of [`QUEUED_UNIT`].
+    queued: AtomicU32,
     body: Body,
     payload: Payload,
 }
@@ -125,6 +134,8 @@ struct Body {
     spawned_at: &'static Location<'static>,
     /// Where it waits.
     place: AtomicPtr<Location<'static>>,
+    /// Since when, in [ticks](clock::tick).
+    since: AtomicU32,
 }
 
 // A model's atomics are larger; no model makes a record.
@@ -148,20 +159,30 @@ impl<F: FnOnce() -> T, T> CodeOf<F, T> {
     };
 
     unsafe fn run(task: &Task) {
-        // SAFETY: the payload of a fresh task holds its closure, and this runs once.
-        let closure = unsafe { task.payload.take::<F>() };
-        // SAFETY: a task that runs has a valid home.
-        let result = if unsafe { task.body.home.as_ref() }.is_closing() {
-            // What a destructor panics with is lost, as it is when a thread's locals are dropped.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(closure))) {
-                forget_payload(payload);
-            }
-            Err(Box::new(Shutdown) as Box<dyn std::any::Any + Send>)
+        let result = if const { Payload::fits::<F>() } {
+            // SAFETY: the payload of a fresh task holds its closure, and this runs once.
+            let closure = unsafe { task.payload.take::<F>() };
+            Self::call(task, closure)
         } else {
-            catch_unwind(AssertUnwindSafe(closure))
+            // In its box until it is called: each move of it would cost room on the stack.
+            // SAFETY: as above.
+            let closure = unsafe { task.payload.take_boxed::<F>() };
+            Self::call(task, closure)
         };
         // SAFETY: the closure is out.
         unsafe { task.payload.put::<thread::Result<T>>(result) };
+    }
+
+    fn call(task: &Task, closure: impl FnOnce() -> T) -> thread::Result<T> {
+        // SAFETY: a task that runs has a valid home.
+        if !unsafe { task.body.home.as_ref() }.is_closing() {
+            return catch_unwind(AssertUnwindSafe(closure));
+        }
+        // What a destructor panics with is lost, as it is when a thread's locals are dropped.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(closure))) {
+            forget_payload(payload);
+        }
+        Err(Box::new(Shutdown))
     }
 
     unsafe fn drop_result(task: &Task) {
@@ -216,11 +237,23 @@ impl Payload {
             // SAFETY: by the caller.
             unsafe { at.cast::<V>().read() }
         } else {
-            // SAFETY: `put` has left a box.
-            let boxed = unsafe { at.cast::<*mut V>().read() };
-            // SAFETY: it came from `Box::into_raw`.
-            *unsafe { Box::from_raw(boxed) }
+            // SAFETY: by the caller.
+            *unsafe { self.take_boxed::<V>() }
         }
+    }
+
+    /// Takes a value out that does not fit, in its box.
+    ///
+    /// # Safety
+    ///
+    /// As for [`take`](Self::take).
+    #[expect(clippy::cast_ptr_alignment, reason = "what does not fit is a box")]
+    unsafe fn take_boxed<V>(&self) -> Box<V> {
+        debug_assert!(!Self::fits::<V>(), "it has no box");
+        // SAFETY: `put` has left a box.
+        let boxed = unsafe { self.0.get().cast::<*mut V>().read() };
+        // SAFETY: it came from `Box::into_raw`.
+        unsafe { Box::from_raw(boxed) }
     }
 }
 
@@ -249,7 +282,8 @@ impl Task {
             class: options.class,
             name: options.name,
             spawned_at: options.spawned_at,
-            place: AtomicPtr::new(ptr::from_ref(options.spawned_at).cast_mut()),
+            place: AtomicPtr::new(ptr::null_mut()),
+            since: AtomicU32::new(0),
         };
         // SAFETY: the block is large and aligned enough, and ours alone but for `shares`.
         let to_waiter = unsafe { &raw mut (*task.as_ptr()).waiter };
@@ -263,6 +297,10 @@ impl Task {
         let payload = unsafe { &(*task.as_ptr()).payload };
         // SAFETY: it is empty, and ours.
         unsafe { payload.put(closure) };
+        // SAFETY: as above.
+        let to_queued = unsafe { &raw mut (*task.as_ptr()).queued };
+        // SAFETY: as above.
+        unsafe { to_queued.write(AtomicU32::new(0)) };
         // SAFETY: written just now.
         let shares = unsafe { &(*task.as_ptr()).shares };
         // Release [freed]: those who walk over the slab see a whole record.
@@ -315,6 +353,26 @@ impl Task {
         }
     }
 
+    /// It is about to wait there. For whoever runs it.
+    #[inline]
+    pub(crate) fn waits_at(&self, place: &'static Location<'static>) {
+        self.body
+            .place
+            .store(ptr::from_ref(place).cast_mut(), Relaxed);
+        self.body.since.store(clock::tick(), Relaxed);
+    }
+
+    /// Where it waits, or has waited last.
+    pub(crate) fn place(&self) -> Option<&'static Location<'static>> {
+        // SAFETY: it is null, or was made of such a reference.
+        unsafe { self.body.place.load(Relaxed).as_ref() }
+    }
+
+    /// Since when it waits, in [ticks](clock::tick).
+    pub(crate) fn waits_since(&self) -> u32 {
+        self.body.since.load(Relaxed)
+    }
+
     pub(crate) fn reason(&self) -> Reason {
         Reason::from_number(self.body.reason.load(Relaxed))
     }
@@ -322,6 +380,35 @@ impl Task {
     #[inline]
     pub(crate) fn set_reason(&self, reason: Reason) {
         self.body.reason.store(reason as u8, Relaxed);
+    }
+
+    /// It was made runnable, and is looked at this time.
+    pub(crate) fn queued_at(&self, now_ns: u64) {
+        // Relaxed: the queue passes it on.
+        if self.queued.load(Relaxed) == 0 {
+            let now = (now_ns >> QUEUED_UNIT) as u32;
+            self.queued.store(now.max(1), Relaxed);
+        }
+    }
+
+    /// When it was made runnable, if this time it is looked at; else zero.
+    #[inline]
+    pub(crate) fn queued(&self) -> u32 {
+        self.queued.load(Relaxed)
+    }
+
+    /// For how many nanoseconds it was runnable until now, which is asked once.
+    pub(crate) fn take_run_delay(&self, now_ns: u64) -> u64 {
+        let queued = self.queued.load(Relaxed);
+        self.queued.store(0, Relaxed);
+        let now = (now_ns >> QUEUED_UNIT) as u32;
+        // A clock that was read on another processor may be a little behind.
+        let units = now
+            .wrapping_sub(queued)
+            .cast_signed()
+            .max(0)
+            .cast_unsigned();
+        u64::from(units) << QUEUED_UNIT
     }
 
     /// The stack it runs on, if it has started. For whoever runs it.
@@ -385,16 +472,57 @@ impl Task {
     }
 
     /// Waits until it has returned.
+    #[track_caller]
     pub(crate) fn wait_done(&self) {
         // Acquire [result].
         while self.body.join.load(Acquire) != DONE {
-            self.wait_done_once();
+            self.wait_done_once(None);
         }
     }
 
-    fn wait_done_once(&self) {
+    /// As [`wait_done`](Self::wait_done), unless there is a deadlock.
+    ///
+    /// # Errors
+    ///
+    /// [`Deadlock`], and it has not returned.
+    #[track_caller]
+    pub(crate) fn wait_done_or_deadlock(&self) -> Result<(), Deadlock> {
+        // Acquire [result].
+        while self.body.join.load(Acquire) != DONE {
+            let line = deadlock::line();
+            if self.wait_done_once(Some(line)) == Verdict::Chosen(1) && !self.is_done() {
+                return Err(Deadlock);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until it has returned, or this is called in `line`: then the verdict is `Chosen(1)`. May return
+    /// for no reason.
+    #[track_caller]
+    fn wait_done_once(&self, line: Option<&Lock<Line>>) -> Verdict {
         let waiting = Waiting::new();
         waiting.open();
+        let mut node = Node::new(waiting.waiter(), 1, NO_SLOT);
+        let node = NonNull::from(&mut node);
+        if let Some(line) = line {
+            // SAFETY: a fresh node with an open ticket, which stays in this frame until it is removed.
+            unsafe { line.lock().push_back(node) };
+        }
+        let verdict = self.wait_done_with(&waiting);
+        if let Some(line) = line {
+            // SAFETY: it stands in this line, or was called there.
+            unsafe { line.lock().remove(node) };
+        }
+        if verdict == Verdict::CalledOff {
+            crate::wait::unwind();
+        }
+        verdict
+    }
+
+    /// The part of [`wait_done_once`](Self::wait_done_once) between the lines.
+    #[track_caller]
+    fn wait_done_with(&self, waiting: &Waiting) -> Verdict {
         let joiner = waiting.waiter().as_ptr().expose_provenance();
         // Release: the open ticket, to the thread that ends. Acquire [result].
         if self
@@ -405,13 +533,14 @@ impl Task {
         {
             // Nobody knows of our ticket, but a home that shuts down.
             if waiting.withdraw() {
-                return;
+                return Verdict::Retry;
             }
         }
-        if let Verdict::Chosen(_) = waiting.park(Reason::Join, None) {
-            return;
+        let verdict = waiting.park(Reason::Join, None);
+        if verdict == Verdict::Chosen(0) {
+            return verdict;
         }
-        // Called off. Acquire [result]: what the end has written.
+        // Called off, or a deadlock. Acquire [result]: what the end has written.
         if self
             .body
             .join
@@ -423,7 +552,7 @@ impl Task {
                 thread::yield_now();
             }
         }
-        crate::wait::unwind();
+        verdict
     }
 
     /// It has returned, and its result is there.
@@ -463,6 +592,7 @@ impl Task {
     }
 
     /// Waits until there is a token and takes it, or until `deadline`. On this task's own stack.
+    #[track_caller]
     pub(crate) fn park(&self, deadline: Option<std::time::Instant>) {
         // Acquire [token]: what was written before the `unpark`.
         if self.body.token.take() {

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "the handle alone may take the result")]
 
 use super::Thread;
-use crate::task::TaskRef;
+use crate::{observe::deadlock::Deadlock, task::TaskRef};
 use std::{fmt, marker::PhantomData, mem::ManuallyDrop, ptr, thread};
 
 /// The right to join a green thread: to wait for it and to take its result.
@@ -54,6 +54,7 @@ impl<T> JoinHandle<T> {
     /// # Errors
     ///
     /// The payload of its panic; [`Shutdown`](crate::Shutdown) if its runtime was shut down first.
+    #[track_caller]
     pub fn join(self) -> thread::Result<T> {
         let this = ManuallyDrop::new(self);
         // SAFETY: `this` is not dropped, and only used below to release what it holds.
@@ -66,6 +67,17 @@ impl<T> JoinHandle<T> {
             Some(task) => unsafe { task.take_result() },
             None => unreachable!("a handle's thread is green"),
         }
+    }
+
+    /// As [`join`](Self::join), unless there is a deadlock.
+    ///
+    /// # Errors
+    ///
+    /// [`Deadlock`]; the green thread stays as it is.
+    #[track_caller]
+    pub(crate) fn join_unless_deadlock(self) -> Result<thread::Result<T>, Deadlock> {
+        self.task().wait_done_or_deadlock()?;
+        Ok(self.join())
     }
 
     /// The green thread itself, to [`unpark`](Thread::unpark) it.

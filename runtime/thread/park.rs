@@ -1,6 +1,7 @@
 //! The thread that calls, green or not: who it is, parking, sleeping, giving way.
 
 use crate::{
+    base::naps::Nap,
     task::TaskRef,
     wait::{self, Waiting, reason::Reason, ticket::Verdict},
 };
@@ -87,7 +88,10 @@ impl Thread {
     /// Tokens do not add up. What the caller did before, the other sees when its `park` returns.
     pub fn unpark(&self) {
         match &self.kind {
-            Kind::Green(task) => task.unpark(),
+            Kind::Green(task) => {
+                task.unpark();
+                wait::point();
+            }
             Kind::Kernel(thread) => thread.unpark(),
         }
     }
@@ -134,15 +138,22 @@ pub fn current() -> Thread {
 /// sleeper.thread().unpark();
 /// sleeper.join().expect("it was woken");
 /// ```
+#[track_caller]
 pub fn park() {
+    wait::point();
     match TaskRef::running() {
         Some(task) => task.park(None),
-        None => wait::blocking(thread::park),
+        None => wait::blocking(|| {
+            let _nap = Nap::begin();
+            thread::park();
+        }),
     }
 }
 
 /// As [`park`], but for no longer than `timeout`.
+#[track_caller]
 pub fn park_timeout(timeout: Duration) {
+    wait::point();
     match TaskRef::running() {
         Some(task) => task.park(wait::deadline_after(timeout)),
         None => wait::blocking(|| thread::park_timeout(timeout)),
@@ -163,6 +174,7 @@ pub fn park_timeout(timeout: Duration) {
 /// sward::run(|| sward::thread::sleep(Duration::from_millis(1)));
 /// assert!(start.elapsed() >= Duration::from_millis(1));
 /// ```
+#[track_caller]
 pub fn sleep(timeout: Duration) {
     if !timeout.is_zero() {
         sleep_to(wait::deadline_after(timeout));
@@ -172,12 +184,14 @@ pub fn sleep(timeout: Duration) {
 /// Waits until `deadline`, as [`sleep`] does.
 ///
 /// The clock is [`time::now`](crate::time::now)'s. A deadline in the past returns at once.
+#[track_caller]
 pub fn sleep_until(deadline: Instant) {
     if wait::now() < deadline {
         sleep_to(Some(deadline));
     }
 }
 
+#[track_caller]
 fn sleep_to(deadline: Option<Instant>) {
     let waiting = Waiting::new();
     waiting.open();

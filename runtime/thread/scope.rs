@@ -110,6 +110,7 @@ where
 
 impl Family {
     /// Waits for all children. It is not called off: they are, and end.
+    #[track_caller]
     fn wait(&self) {
         let mut line = self.parent.lock();
         let waiting = Waiting::new();
@@ -184,11 +185,13 @@ impl<'scope> Scope<'scope, '_> {
             // left the family, when its closure and its result are gone or in the handle's hands.
             unsafe { spawn::start(home, wish, child) }
         })??;
-        Ok(ScopedJoinHandle {
+        let handle = ScopedJoinHandle {
             thread: Thread::green(task),
             packet,
             borrowed: PhantomData,
-        })
+        };
+        wait::point();
+        Ok(handle)
     }
 }
 
@@ -255,6 +258,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// # Errors
     ///
     /// The payload of its panic.
+    #[track_caller]
     pub fn join(self) -> thread::Result<T> {
         self.task().wait_done();
         let result = self.packet.result.lock().take();

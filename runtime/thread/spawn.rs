@@ -8,6 +8,7 @@ use crate::{
     runtime,
     task::{Options, Task, TaskRef},
     wait::{
+        self,
         home::{self, Home},
         ticket::Waiter,
     },
@@ -93,7 +94,9 @@ where
 {
     // SAFETY: the closure and its result live for ever, and may be sent.
     let task = unsafe { start(home, wish, f) }?;
-    Ok(JoinHandle::new(task))
+    let handle = JoinHandle::new(task);
+    wait::point();
+    Ok(handle)
 }
 
 /// Starts a green thread on `home`, and returns the handle's share in it.

@@ -20,7 +20,10 @@ use super::{
     ticket::{Waiter, Wake},
 };
 use crate::{
-    base::primitives::{AtomicPtr, Ordering::Relaxed},
+    base::{
+        parker::Parker,
+        primitives::{AtomicPtr, Ordering::Relaxed, global::AtomicUsize},
+    },
     coroutine::stack::StackClass,
 };
 use std::{
@@ -138,6 +141,29 @@ pub(crate) trait Home {
 
     /// This kernel thread goes on.
     fn blocking_ends(&self);
+
+    /// Waits for a token in `parker`, of one who is woken as a napper is, this kernel thread and all, while its other work goes on elsewhere.
+    /// If this returns `false`, `deadline` came first.
+    fn park_kernel_thread(&self, parker: &Parker, deadline: Option<Instant>) -> bool {
+        self.blocking_begins();
+        let in_time = parker.nap_or_park(deadline);
+        self.blocking_ends();
+        in_time
+    }
+
+    /// A number below `bound`, from a home that makes all choices itself.
+    fn draw(&self, bound: usize) -> Option<usize> {
+        let _ = bound;
+        None
+    }
+
+    /// The running green thread is about to do what others may see, or has: a home may let them run.
+    fn point(&self) {}
+
+    /// It makes all choices itself, and its clock is virtual.
+    fn is_simulation(&self) -> bool {
+        false
+    }
 }
 
 /// What a kernel thread knows that runs green threads.
@@ -168,6 +194,7 @@ impl Context {
             .store(waiter.map_or(ptr::null_mut(), NonNull::as_ptr), Relaxed);
     }
 
+    #[inline]
     pub(crate) fn running(&self) -> Option<NonNull<Waiter>> {
         NonNull::new(self.running.load(Relaxed))
     }
@@ -234,4 +261,55 @@ pub(crate) fn running() -> Option<(NonNull<Waiter>, NonNull<dyn Home>)> {
 pub(crate) fn home() -> Option<NonNull<dyn Home>> {
     // SAFETY: as above.
     unsafe { context().as_ref() }.map(Context::home)
+}
+
+/// How many simulations run in this process.
+static SIMULATIONS: AtomicUsize = AtomicUsize::new(0);
+
+/// As long as it lives, this thread's [`point`]s ask its home.
+#[derive(Debug)]
+pub(crate) struct Points(());
+
+impl Points {
+    pub(crate) fn watch() -> Self {
+        SIMULATIONS.fetch_add(1, Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Points {
+    fn drop(&mut self) {
+        SIMULATIONS.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A place where a simulation may let others run although the caller need not wait. The caller holds no
+/// lock of this crate's own, and may unwind.
+///
+/// Without a simulation this is one load of a word that hardly ever changes.
+#[inline]
+pub(crate) fn point() {
+    // Relaxed: a simulation's own kernel thread has counted it.
+    if SIMULATIONS.load(Relaxed) != 0 {
+        reach_point();
+    }
+}
+
+#[cold]
+fn reach_point() {
+    if let Some((_, home)) = running() {
+        // SAFETY: the home of a running green thread is valid.
+        unsafe { home.as_ref() }.point();
+    }
+}
+
+/// A number below `bound`, if the home of whoever runs here makes all choices itself.
+#[inline]
+pub(crate) fn draw(bound: usize) -> Option<usize> {
+    // Relaxed: as above.
+    if SIMULATIONS.load(Relaxed) == 0 {
+        return None;
+    }
+    // SAFETY: the home of an entered context is valid.
+    unsafe { home()?.as_ref() }.draw(bound)
 }

@@ -27,17 +27,21 @@ pub(crate) mod reason;
 pub(crate) mod source;
 pub(crate) mod ticket;
 
-use crate::base::{
-    lock::{Guard, Lock},
-    parker::Parker,
+use crate::{
+    base::{
+        lock::{Guard, Lock},
+        parker::Parker,
+    },
+    task::Task,
 };
+pub(crate) use home::point;
 use home::{Context, Home, Suspend};
 use line::{Line, Node};
 use reason::Reason;
 use std::{
     fmt,
     mem::ManuallyDrop,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
     ptr::{self, NonNull},
     time::{Duration, Instant},
 };
@@ -105,7 +109,7 @@ unsafe fn unpark_thread(waiter: NonNull<Waiter>) {
     // The thread may return, and its frame go, as soon as the token is there: `unpark` then only uses
     // the address of the word, for the kernel.
     // SAFETY: the thread cannot return before the token is there.
-    unsafe { thread.as_ref() }.parker.unpark();
+    unsafe { thread.as_ref() }.parker.unpark_napper();
 }
 
 impl Waiting {
@@ -169,9 +173,24 @@ impl Waiting {
     /// Waits until the ticket is called, or `deadline` calls it.
     ///
     /// After [`Verdict::CalledOff`] the caller must take its nodes out and then [`unwind`].
+    #[track_caller]
     pub(crate) fn park(&self, reason: Reason, deadline: Option<Instant>) -> Verdict {
+        self.park_at(Location::caller(), reason, deadline)
+    }
+
+    /// As [`park`](Self::park), as dumps are to tell: at a place of the program.
+    pub(crate) fn park_at(
+        &self,
+        caller: &'static Location<'static>,
+        reason: Reason,
+        deadline: Option<Instant>,
+    ) -> Verdict {
         match &self.kind {
             Kind::Green { waiter, home } => {
+                // SAFETY: a green thread's waiter.
+                let task = unsafe { Task::of(*waiter) };
+                // SAFETY: it is alive as it runs.
+                unsafe { task.as_ref() }.waits_at(caller);
                 // SAFETY: a green thread's home outlives its run.
                 let home = unsafe { home.as_ref() };
                 let alarm = deadline.map(|it| home.set_alarm(it, *waiter));
@@ -191,12 +210,7 @@ impl Waiting {
 impl ThreadWaiter {
     #[cold]
     fn park(&self, deadline: Option<Instant>) -> Verdict {
-        // SAFETY: the home of an entered context is valid.
-        let home = home::home().map(|it| unsafe { it.as_ref() });
-        if let Some(home) = home {
-            home.blocking_begins();
-        }
-        if !self.parker.park(deadline) {
+        if !self.sleep(deadline) {
             let waiter = NonNull::from(self).cast();
             // SAFETY: `self` is alive.
             match unsafe { Waiter::call(waiter, Verdict::TimedOut) } {
@@ -205,13 +219,22 @@ impl ThreadWaiter {
                     let _not_owed = ManuallyDrop::new(call);
                 }
                 // Called, or held, at the last moment: the token is on its way.
-                None => _ = self.parker.park(None),
+                None => _ = self.sleep(None),
             }
         }
-        if let Some(home) = home {
-            home.blocking_ends();
-        }
         self.waiter.finish()
+    }
+
+    /// Sleeps until there is a token; `false` if `deadline` comes first.
+    fn sleep(&self, deadline: Option<Instant>) -> bool {
+        if deadline.is_none() {
+            crate::scheduler::monitor::thread_sleeps();
+        }
+        match home::home() {
+            // SAFETY: the home of an entered context is valid.
+            Some(home) => unsafe { home.as_ref() }.park_kernel_thread(&self.parker, deadline),
+            None => self.parker.nap_or_park(deadline),
+        }
     }
 }
 
@@ -267,8 +290,13 @@ impl Drop for Ends {
 }
 
 /// Runs `f`, which may block its kernel thread, while that thread's other work goes on elsewhere.
+#[track_caller]
 pub(crate) fn blocking<T>(f: impl FnOnce() -> T) -> T {
-    if let Some((_, home)) = home::running() {
+    if let Some((waiter, home)) = home::running() {
+        // SAFETY: the running green thread.
+        let task = unsafe { Task::of(waiter) };
+        // SAFETY: it is alive as it runs.
+        unsafe { task.as_ref() }.waits_at(Location::caller());
         let mut f = Some(f);
         let mut result = None;
         // SAFETY: the home of a running green thread is valid.
@@ -298,6 +326,7 @@ pub(crate) fn blocking<T>(f: impl FnOnce() -> T) -> T {
 ///
 /// [`TimedOut`] if `deadline` came first. Then, and when it unwinds because the wait was called off, it
 /// stands in the line no more and nothing was given to it.
+#[track_caller]
 pub(crate) fn wait_in_line<T>(
     lock: &Lock<T>,
     guard: Guard<'_, T>,
@@ -309,6 +338,7 @@ pub(crate) fn wait_in_line<T>(
     let place = Place {
         end: End::Back,
         slot,
+        caller: Location::caller(),
     };
     wait_at(lock, guard, line, place, reason, deadline, || {})
 }
@@ -318,6 +348,8 @@ pub(crate) fn wait_in_line<T>(
 pub(crate) struct Place {
     pub(crate) end: End,
     pub(crate) slot: *mut (),
+    /// The place in the program, for dumps.
+    pub(crate) caller: &'static Location<'static>,
 }
 
 /// An end of a line.
@@ -356,7 +388,7 @@ pub(crate) fn wait_at<T>(
     }
     drop(guard);
     then();
-    let verdict = waiting.park(reason, deadline);
+    let verdict = waiting.park_at(place.caller, reason, deadline);
     if let Verdict::Chosen(_) = verdict {
         return Ok(());
     }

@@ -72,9 +72,10 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Reason {
+    /// A few words for it.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
             Self::None => "nothing",
             Self::Send => "channel send",
             Self::Receive => "channel receive",
@@ -99,7 +100,13 @@ impl fmt::Display for Reason {
             Self::Process => "process",
             Self::Signal => "signal",
             Self::Blocking => "blocking call",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 

@@ -48,7 +48,7 @@
 //!   at its records: not told apart.
 //! - *Waking all readers for each edge*: quadratic for those who share a socket.
 
-use super::{NO_SLOT, TimedOut, deadline_after, line::Line, reason::Reason, wait_in_line};
+use super::{End, NO_SLOT, Place, TimedOut, deadline_after, line::Line, reason::Reason, wait_at};
 use crate::{
     base::{
         lock::{Guard, Lock},
@@ -65,6 +65,7 @@ use crate::{
 use std::{
     fmt, io,
     os::fd::{AsRawFd, BorrowedFd, RawFd},
+    panic::Location,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -146,6 +147,16 @@ struct Patience {
     changes: u64,
 }
 
+/// What a call waits for.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    direction: Direction,
+    /// After this long it looks again, whatever the kernel tells.
+    pause: Option<Duration>,
+    /// Where in the program it is.
+    caller: &'static Location<'static>,
+}
+
 impl Source {
     pub(crate) fn new() -> Self {
         let count = || Count {
@@ -204,6 +215,7 @@ impl Source {
     /// `NotConnected` once the source is closed; the system's if it does not let the descriptor be
     /// polled.
     #[inline]
+    #[track_caller]
     pub(crate) fn until_ready<T>(
         self: &Arc<Self>,
         descriptor: BorrowedFd<'_>,
@@ -216,27 +228,39 @@ impl Source {
     /// As [`until_ready`](Self::until_ready) for `call`, which reads up to `wanted` bytes of a stream,
     /// whose short reads mean that there is no more: without the call if that is known.
     #[inline]
+    #[track_caller]
     pub(crate) fn until_read(
         self: &Arc<Self>,
         descriptor: BorrowedFd<'_>,
         wanted: usize,
         call: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
+        let wish = Wish {
+            direction: Direction::Read,
+            pause: None,
+            caller: Location::caller(),
+        };
         self.repeat_read(wanted, call, |seen, patience| {
-            self.wait(Some(descriptor), Direction::Read, seen, patience, None)
+            self.wait(Some(descriptor), wish, seen, patience)
         })
     }
 
     /// As [`until_ready`](Self::until_ready), for a descriptor that is [watched](Self::watch) already.
+    #[track_caller]
     pub(crate) fn until_watched<T>(
         self: &Arc<Self>,
         direction: Direction,
         mut call: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
+        let wish = Wish {
+            direction,
+            pause: None,
+            caller: Location::caller(),
+        };
         self.repeat(
             direction,
             |_| call(),
-            |seen, patience| self.wait(None, direction, seen, patience, None),
+            |seen, patience| self.wait(None, wish, seen, patience),
         )
     }
 
@@ -285,9 +309,9 @@ impl Source {
         );
         match result {
             Err(error) if !tried && error.kind() == io::ErrorKind::TimedOut => {
-                let last = call().map_err(|it| match it.kind() {
-                    io::ErrorKind::WouldBlock => error,
-                    _ => it,
+                let last = call().map_err(|it| {
+                    let in_vain = it.kind() == io::ErrorKind::WouldBlock;
+                    if in_vain { error } else { it }
                 });
                 self.call_next(Direction::Read);
                 self.check()?;
@@ -307,6 +331,7 @@ impl Source {
     /// As [`until_ready`](Self::until_ready), and looks again after each `pause` too, if the kernel
     /// does not tell of what is waited for.
     #[inline]
+    #[track_caller]
     pub(crate) fn until_ready_or_due<T>(
         self: &Arc<Self>,
         descriptor: BorrowedFd<'_>,
@@ -314,15 +339,24 @@ impl Source {
         mut pause: impl FnMut() -> Option<Duration>,
         mut call: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
+        let caller = Location::caller();
         self.repeat(
             direction,
             |_| call(),
-            |seen, patience| self.wait(Some(descriptor), direction, seen, patience, pause()),
+            |seen, patience| {
+                let wish = Wish {
+                    direction,
+                    pause: pause(),
+                    caller,
+                };
+                self.wait(Some(descriptor), wish, seen, patience)
+            },
         )
     }
 
     /// Does `call` until it would not block, and `wait` in between, both with the edges seen before.
     #[inline]
+    #[track_caller]
     fn repeat<T>(
         &self,
         direction: Direction,
@@ -362,10 +396,9 @@ impl Source {
     fn wait(
         self: &Arc<Self>,
         descriptor: Option<BorrowedFd<'_>>,
-        direction: Direction,
+        wish: Wish,
         seen: u64,
         patience: &mut Option<Patience>,
-        pause: Option<Duration>,
     ) -> io::Result<()> {
         if self.is_nonblocking() {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -373,25 +406,29 @@ impl Source {
         let poller = POLLER.get()?;
         // Ends with the wait, however that ends. It begins before the line, for those who look at the
         // counts, and outside the lock, for the hook.
-        let _counted = Counted::new(self.count(direction), Some(poller));
+        let _counted = Counted::new(self.count(wish.direction), Some(poller));
         awaited();
         let mut state = self.state.lock();
         self.check()?;
         if let Some(descriptor) = descriptor {
             self.register(&mut state, poller, descriptor)?;
         }
-        self.stand(state, direction, seen, patience, pause)
+        self.stand(state, wish, seen, patience)
     }
 
     /// Stands in the line, if there was no edge after those `seen`.
     fn stand(
         &self,
         mut state: Guard<'_, State>,
-        direction: Direction,
+        wish: Wish,
         seen: u64,
         patience: &mut Option<Patience>,
-        pause: Option<Duration>,
     ) -> io::Result<()> {
+        let Wish {
+            direction,
+            pause,
+            caller,
+        } = wish;
         let side = state.side(direction);
         let known = patience.filter(|it| it.changes == side.changes);
         let Patience { deadline, changes } = *patience.insert(known.unwrap_or_else(|| Patience {
@@ -408,7 +445,12 @@ impl Source {
             Direction::Read => (|it| &mut it.read.line, Reason::Readable),
             Direction::Write => (|it| &mut it.write.line, Reason::Writable),
         };
-        let waited = wait_in_line(&self.state, state, line, NO_SLOT, reason, until);
+        let place = Place {
+            end: End::Back,
+            slot: NO_SLOT,
+            caller,
+        };
+        let waited = wait_at(&self.state, state, line, place, reason, until, || {});
         if waited == Err(TimedOut) && until == deadline {
             let mut state = self.state.lock();
             self.check()?;
@@ -673,7 +715,12 @@ mod model {
                     let _counted = Counted::new(&source.read, None);
                     let state = source.state.lock();
                     source.check()?;
-                    source.stand(state, Direction::Read, seen, patience, None)
+                    let wish = Wish {
+                        direction: Direction::Read,
+                        pause: None,
+                        caller: Location::caller(),
+                    };
+                    source.stand(state, wish, seen, patience)
                 },
             )
         }

@@ -193,6 +193,17 @@ impl Waiter {
         self.ticket.fetch_or(PARKED, AcqRel) & WOKEN != 0
     }
 
+    /// It is off its stack, and nobody has called it: a hint.
+    pub(crate) fn is_parked(&self) -> bool {
+        let word = self.ticket.load(Relaxed);
+        word & PARKED != 0 && matches!(word & PHASE, OPEN | HELD)
+    }
+
+    /// It does not wait: a hint.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.ticket.load(Relaxed) & PHASE == IDLE
+    }
+
     /// Why the wait is over; to be asked by the waiter itself, once, after it was woken.
     #[inline]
     pub(crate) fn finish(&self) -> Verdict {

@@ -3,18 +3,24 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod blocking;
 mod channel_basic;
+mod channel_drop;
 mod channel_pipeline;
 mod channel_select;
 mod channel_timer;
+mod context;
 mod fs;
 mod io;
 mod net_short;
 mod net_tcp;
 mod net_udp;
 mod net_unix;
+mod observe;
 mod pinned;
 mod process;
+mod runtime;
+mod scope;
 mod signal;
 mod sync_condvar;
 mod sync_group;
@@ -25,3 +31,4 @@ mod sync_rwlock;
 mod sync_semaphore;
 mod sync_shutdown;
 mod sync_wait_group;
+mod thread;

@@ -9,7 +9,10 @@ use std::{
     },
     time::Duration,
 };
-use sward::sync::{Barrier, Group, Pool, SingleFlight, WaitGroup};
+use sward::{
+    context::{Context, ContextError},
+    sync::{Barrier, Group, Pool, SingleFlight, WaitGroup},
+};
 
 #[test]
 fn a_wait_group_counts_what_it_spawns_even_if_it_panics() {
@@ -252,4 +255,51 @@ fn values_of_a_pool_may_use_it_when_dropped() {
             std::panic::resume_unwind(Box::new(()));
         })));
     }
+}
+
+#[test]
+fn the_first_to_fail_cancels_the_groups_context() {
+    on_every_home(|_| {
+        let root = Context::background();
+        let (group, context) = Group::with_context(&root);
+        for _ in 0..50 {
+            let context = context.clone();
+            group.go(move || {
+                assert!(context.done().recv().is_err());
+                Err(format!(
+                    "after: {:?}",
+                    context.cause().map(ToString::to_string)
+                ))
+            });
+        }
+        group.go(|| Err("first".to_owned()));
+        assert_eq!(group.wait(), Err("first".to_owned()));
+        assert_eq!(
+            context.cause().map(ToString::to_string).as_deref(),
+            Some("first")
+        );
+        assert_eq!(root.err(), None);
+    });
+}
+
+#[test]
+fn a_panic_and_the_end_of_the_wait_cancel_the_groups_context() {
+    on_every_home(|_| {
+        let (group, context) = Group::<String>::with_context(&Context::background());
+        group.go(|| std::panic::resume_unwind(Box::new("on purpose")));
+        assert!(context.done().recv().is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| group.wait())).is_err());
+        let (group, context) = Group::<String>::with_context(&Context::background());
+        group.go(|| Ok(()));
+        assert_eq!(
+            (group.wait(), context.err()),
+            (Ok(()), Some(ContextError::Canceled))
+        );
+        // A parent's end reaches it.
+        let parent = Context::background();
+        let (group, context) = Group::<String>::with_context(&parent);
+        group.go(move || Err(format!("{:?}", context.done().recv())));
+        parent.cancel("parent");
+        assert_eq!(group.wait(), Err("Err(RecvError)".to_owned()));
+    });
 }

@@ -1,0 +1,375 @@
+//! Metrics, dumps and traces: what is told is so.
+
+use crate::support::{Rng, runtime, seeds};
+use std::{
+    io::Read,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+use sward::{
+    Metrics, channel,
+    net::{TcpListener, unix::UnixStream},
+    observe::{GreenThread, State},
+    sync::{Barrier, Condvar, Mutex, RwLock, Semaphore, WaitGroup},
+    thread,
+};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Waits until the runtime's metrics are as wanted.
+fn until(runtime: &sward::Runtime, wanted: impl Fn(&Metrics) -> bool) -> Metrics {
+    let deadline = std::time::Instant::now() + LIMIT;
+    loop {
+        let metrics = runtime.metrics();
+        if wanted(&metrics) {
+            return metrics;
+        }
+        assert!(std::time::Instant::now() < deadline, "{metrics:?}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn states_and_counters_are_those_of_the_green_threads() {
+    let runtime = runtime(2);
+    let (tx, rx) = channel::bounded::<()>(0);
+    let parked: Vec<_> = (0..10)
+        .map(|_| {
+            let rx = rx.clone();
+            runtime.spawn(move || drop(rx.recv()))
+        })
+        .collect();
+    let sleeper = runtime.spawn(|| thread::sleep(LIMIT));
+    let stop = Arc::new(AtomicBool::new(false));
+    let spinner = runtime.spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            while !stop.load(Relaxed) {
+                std::hint::spin_loop();
+            }
+        }
+    });
+    let metrics = until(&runtime, |it| it.parked == 11 && it.running == 1);
+    assert_eq!(
+        (metrics.spawned, metrics.finished, metrics.live),
+        (12, 0, 12)
+    );
+    assert_eq!((metrics.workers, metrics.timers), (2, 1));
+    assert!(metrics.threads >= 2, "{metrics:?}");
+    assert!(metrics.parks >= 11, "{metrics:?}");
+    assert!(metrics.stacks_in_use >= 12, "{metrics:?}");
+    stop.store(true, Relaxed);
+    drop(tx);
+    for it in parked.into_iter().chain([spinner]) {
+        it.join().expect("no panic");
+    }
+    let metrics = until(&runtime, |it| it.finished == 11);
+    assert_eq!((metrics.parked, metrics.live), (1, 1));
+    drop(sleeper);
+}
+
+#[test]
+fn a_blocking_call_is_a_blocked_worker_while_others_work() {
+    let runtime = runtime(1);
+    let (tx, rx) = std::sync::mpsc::channel::<()>();
+    let blocked = runtime.spawn(move || sward::blocking(|| rx.recv()));
+    until(&runtime, |it| it.blocked_workers == 1);
+    runtime.run(|| ());
+    tx.send(()).expect("it waits");
+    assert!(blocked.join().is_ok_and(|it| it.is_ok()));
+    until(&runtime, |it| it.blocked_workers == 0);
+}
+
+#[test]
+fn one_switch_in_64_is_looked_at_for_how_long_it_waited_to_run() {
+    let runtime = runtime(1);
+    runtime.run(|| {
+        let yielders = (0..4).map(|_| {
+            sward::spawn(|| {
+                for _ in 0..6_400 {
+                    sward::yield_now();
+                }
+            })
+        });
+        for it in yielders.collect::<Vec<_>>() {
+            it.join().expect("no panic");
+        }
+    });
+    let delay = runtime.metrics().run_delay;
+    assert!((300..=500).contains(&delay.samples()), "{delay:?}");
+    assert!(delay.quantile(0.5) > Duration::ZERO);
+    assert!(delay.sum() < LIMIT, "{delay:?}");
+}
+
+#[test]
+fn a_stall_shows_in_the_histogram() {
+    let runtime = runtime(1);
+    let stall = Duration::from_micros(300);
+    runtime.run(move || {
+        for _ in 0..200 {
+            // It waits for its turn while this one computes, for less than it takes to lose the processor.
+            let child = sward::spawn(|| ());
+            let start = Instant::now();
+            while start.elapsed() < stall {
+                std::hint::spin_loop();
+            }
+            child.join().expect("no panic");
+        }
+    });
+    let delay = runtime.metrics().run_delay;
+    assert!(delay.quantile(1.0) >= stall, "{delay:?}");
+}
+
+#[test]
+fn prometheus_can_read_every_line() {
+    let runtime = runtime(1);
+    runtime.run(|| ());
+    let metrics = runtime.metrics();
+    let text = metrics.to_prometheus();
+    let mut samples = 0;
+    for line in text.lines() {
+        if line.starts_with('#') {
+            assert!(line.starts_with("# HELP sward_") || line.starts_with("# TYPE sward_"));
+            continue;
+        }
+        let (name, value) = line.rsplit_once(' ').expect("a name and a value");
+        assert!(name.starts_with("sward_"), "{line}");
+        assert!(value.parse::<f64>().is_ok_and(f64::is_finite), "{line}");
+        samples += 1;
+    }
+    assert!(samples > 40, "{text}");
+    assert!(
+        text.contains(&format!("\nsward_spawned_total {}\n", metrics.spawned))
+            || text.starts_with("# HELP sward_spawned")
+    );
+    assert!(text.contains("sward_run_delay_seconds_bucket{le=\"+Inf\"} "));
+}
+
+#[test]
+fn all_runtimes_together_have_what_each_has() {
+    let runtime = runtime(1);
+    runtime.run(|| ());
+    let (own, all) = (runtime.metrics(), sward::metrics());
+    assert!(all.workers >= own.workers && all.spawned >= own.spawned);
+    assert!(all.stacks_in_use >= own.stacks_in_use);
+}
+
+/// Waits until some entry of the dump is as wanted.
+fn until_listed(runtime: &sward::Runtime, wanted: impl Fn(&GreenThread) -> bool) -> GreenThread {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let dump = runtime.dump();
+        if let Some(it) = dump.green_threads().iter().find(|it| wanted(it)) {
+            return it.clone();
+        }
+        assert!(Instant::now() < deadline, "{dump}");
+        std::thread::yield_now();
+    }
+}
+
+/// Each way to wait, by its reason, told with the line of this file on which it is called: one a line.
+#[test]
+fn every_wait_is_told_by_its_reason_and_line() {
+    macro_rules! waits {
+        ($($reason:literal => $wait:expr;)*) => {
+            (line!(), [$(($reason, Box::new(move || drop($wait)) as Box<dyn FnOnce() + Send>)),*])
+        };
+    }
+    let (keep, nothing) = channel::unbounded::<()>();
+    let (full, keep_too) = channel::bounded::<()>(0);
+    let [one, two, three, four, five] = [(); 5].map(|()| nothing.clone());
+    let mutex: &Mutex<()> = Box::leak(Box::new(Mutex::new(())));
+    let lock: &RwLock<()> = Box::leak(Box::new(RwLock::new(())));
+    let second: &Mutex<()> = Box::leak(Box::new(Mutex::new(())));
+    let condition: &Condvar = Box::leak(Box::new(Condvar::new()));
+    let semaphore: &Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+    let barrier: &Barrier = Box::leak(Box::new(Barrier::new(2)));
+    let group = WaitGroup::new();
+    group.add(1);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (mut near, _far) = UnixStream::pair().expect("descriptors");
+    let (_held, _read) = (mutex.lock(), lock.read());
+    let runtime = runtime(1);
+    let parked = runtime.spawn(thread::park);
+    let (above, waits) = waits! {
+        "channel receive" => one.recv();
+        "channel receive" => two.recv_timeout(LIMIT);
+        "channel receive" => three.into_iter().next();
+        "channel send" => full.send(());
+        "select" => channel::select! { recv(four) -> it => it.is_ok(), recv(five) -> it => it.is_ok() };
+        "never" => channel::never::<()>().recv();
+        "sleep" => thread::sleep(LIMIT);
+        "park" => thread::park();
+        "join" => parked.join();
+        "mutex lock" => mutex.lock();
+        "mutex lock" => mutex.lock_timeout(LIMIT);
+        "rwlock write" => lock.write();
+        "condition variable" => condition.wait(second.lock().expect("no panic"));
+        "semaphore" => semaphore.acquire(1);
+        "barrier" => barrier.wait();
+        "wait group" => group.wait();
+        "readable socket" => listener.accept();
+        "readable socket" => near.read(&mut [0]);
+        "scope" => sward::scope(|scope| { scope.spawn(thread::park); });
+    };
+    for (line, (reason, wait)) in (above + 1..).zip(waits) {
+        let builder = thread::Builder::new().name(format!("{reason} {line}"));
+        let builder = runtime.run(move || builder.spawn(wait).map(drop));
+        builder.expect("memory");
+        let name = format!("{reason} {line}");
+        let listed = until_listed(&runtime, |it| {
+            it.name.as_ref() == Some(&name)
+                && it.state == State::Parked
+                && it.reason == Some(reason)
+        });
+        let place = listed.waits_at.expect("a place");
+        assert_eq!((place.file(), place.line()), (file!(), line), "{listed}");
+        assert_eq!(listed.spawned_at.file(), file!(), "{listed}");
+        assert!(listed.waited.is_some_and(|it| it < LIMIT), "{listed}");
+    }
+    drop((keep, keep_too));
+    runtime.shutdown_timeout(Duration::from_millis(100));
+}
+
+#[test]
+fn states_are_told_apart_and_how_long_one_waits() {
+    let runtime = runtime(1);
+    let stop = Arc::new(AtomicBool::new(false));
+    let parked = runtime.spawn(thread::park);
+    let first = until_listed(&runtime, |it| it.state == State::Parked);
+    let (tx, rx) = std::sync::mpsc::channel::<()>();
+    let blocked = runtime.spawn(move || drop(sward::blocking(|| rx.recv())));
+    let blocking = until_listed(&runtime, |it| it.state == State::Blocking);
+    assert_eq!(
+        (blocking.reason, blocking.waits_at.map(|it| it.file())),
+        (Some("blocking call"), Some(file!()))
+    );
+    let spinner = runtime.spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            while !stop.load(Relaxed) {
+                std::hint::spin_loop();
+            }
+        }
+    });
+    let running = until_listed(&runtime, |it| it.state == State::Running);
+    assert_eq!(
+        (running.reason, running.waits_at, running.waited),
+        (None, None, None)
+    );
+    let fresh = runtime.spawn(|| ());
+    // The monitor may give the spinner's processor to another thread at any time.
+    let listed = runtime.dump();
+    assert!(listed.green_threads().len() >= 3, "{listed}");
+    let later = until_listed(&runtime, |it| it.waited > Some(Duration::from_millis(50)));
+    assert_eq!(later.id.min(first.id), first.id);
+    stop.store(true, Relaxed);
+    tx.send(()).expect("it waits");
+    parked.thread().unpark();
+    for it in [parked, blocked, spinner, fresh] {
+        it.join().expect("no panic");
+    }
+    assert_eq!(runtime.run(sward::dump).green_threads().len().min(1), 1);
+}
+
+#[test]
+fn a_runtime_lists_its_own_and_pinned_ones_too() {
+    let (one, two) = (runtime(1), runtime(1));
+    let pinned = one.run(|| {
+        thread::Builder::new()
+            .name("pin".to_owned())
+            .spawn_pinned(thread::park)
+    });
+    let pinned = pinned.expect("a kernel thread");
+    let other = two.spawn(thread::park);
+    let listed = until_listed(&one, |it| it.state == State::Parked);
+    assert_eq!(
+        (listed.name.as_deref(), listed.reason),
+        (Some("pin"), Some("park"))
+    );
+    until_listed(&two, |it| it.state == State::Parked);
+    assert_eq!(two.dump().green_threads().len(), 1);
+    assert!(sward::dump().green_threads().len() >= 2);
+    for it in [pinned, other] {
+        it.thread().unpark();
+        it.join().expect("no panic");
+    }
+}
+
+#[test]
+fn json_is_json() {
+    let runtime = runtime(1);
+    let name = "a \"name\"\\ with\nthings".to_owned();
+    let named = runtime.run(move || thread::Builder::new().name(name).spawn(thread::park));
+    let named = named.expect("memory");
+    until_listed(&runtime, |it| it.state == State::Parked);
+    let json = runtime.dump().to_json();
+    assert!(json.contains(r#""name":"a \"name\"\\ with\u000athings","state":"parked","reason":"park","waited_ms":"#), "{json}");
+    assert!(json.contains(r#","spawned_at":{"file":"#), "{json}");
+    assert!(json.ends_with("}]}"), "{json}");
+    named.thread().unpark();
+    named.join().expect("no panic");
+}
+
+/// Spawns, wakes, joins and blocks while somebody dumps without a pause: nothing breaks, and whoever lives
+/// throughout is listed once in every dump.
+#[test]
+fn dumps_break_nothing_and_miss_nobody() {
+    for seed in seeds().take(2) {
+        let runtime = Arc::new(runtime(2));
+        let residents: Vec<_> = (0..50).map(|_| runtime.spawn(thread::park)).collect();
+        let stop = Arc::new(AtomicBool::new(false));
+        let watcher = std::thread::spawn({
+            let (runtime, stop) = (Arc::clone(&runtime), Arc::clone(&stop));
+            move || {
+                let mut dumps = 0_u64;
+                while !stop.load(Relaxed) {
+                    let dump = runtime.dump();
+                    let ids: Vec<_> = dump.green_threads().iter().map(|it| it.id).collect();
+                    assert!(ids.windows(2).all(|it| it[0] < it[1]), "twice: {ids:?}");
+                    let parks = dump.green_threads().iter();
+                    let parks = parks.filter(|it| it.reason == Some("park")).count();
+                    assert!(dumps == 0 || parks >= 50, "{dump}");
+                    assert!(dump.to_json().len() > 50 && !dump.to_string().is_empty());
+                    let metrics = runtime.metrics();
+                    assert_eq!(
+                        metrics.live,
+                        metrics.running + metrics.runnable + metrics.parked
+                    );
+                    dumps += u64::from(parks >= 50);
+                }
+                dumps
+            }
+        });
+        let rounds = 30;
+        runtime.run(move || {
+            let mut rng = Rng::new(seed);
+            for _ in 0..rounds {
+                let (tx, rx) = channel::bounded(rng.below(3));
+                let sum: u64 = sward::scope(|scope| {
+                    for it in 0..100_u64 {
+                        let tx = tx.clone();
+                        scope.spawn(move || {
+                            sward::yield_now();
+                            tx.send(it).expect("somebody listens");
+                        });
+                    }
+                    drop(tx);
+                    scope.spawn(|| sward::blocking(std::thread::yield_now));
+                    rx.iter().sum()
+                });
+                assert_eq!(sum, 4_950, "seed {seed}");
+            }
+        });
+        stop.store(true, Relaxed);
+        let dumps = watcher.join().expect("no panic");
+        assert!(dumps > 0, "seed {seed}");
+        for it in residents {
+            it.thread().unpark();
+            it.join().expect("no panic");
+        }
+    }
+}

@@ -1,0 +1,621 @@
+//! What runtimes promise: building, several at once, and ends in bounded time with nothing left behind.
+
+#![expect(unsafe_code, reason = "limits of child processes are system calls")]
+
+use crate::support::{in_child, runtime, watched};
+use std::{
+    fs, io,
+    os::unix::process::CommandExt,
+    panic::{catch_unwind, resume_unwind},
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
+    thread as kernel,
+    time::{Duration, Instant},
+};
+use sward::{Runtime, Shutdown, blocking, sync::Mutex, thread};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Counts its drops.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn bad_input_is_refused() {
+    let error = |it: sward::RuntimeBuilder| it.build().expect_err("refused").kind();
+    let builder = Runtime::builder;
+    assert_eq!(error(builder().workers(0)), io::ErrorKind::InvalidInput);
+    assert_eq!(
+        error(builder().workers(usize::MAX)),
+        io::ErrorKind::InvalidInput
+    );
+    assert_eq!(
+        error(builder().workers(1).name("a\0b")),
+        io::ErrorKind::InvalidInput
+    );
+    for bytes in [usize::MAX, usize::MAX / 2, 1 << 47] {
+        assert!(
+            builder().workers(1).stack_size(bytes).build().is_err(),
+            "{bytes}"
+        );
+    }
+    for bytes in [0, 1, 16 << 10] {
+        let it = builder().workers(1).stack_size(bytes).build();
+        assert_eq!(it.expect("the least size").run(|| 1), 1);
+    }
+    // The kernel cuts names that are long.
+    let it = builder().workers(1).name("n".repeat(1_000)).build();
+    assert_eq!(it.expect("a runtime").run(|| 1), 1);
+}
+
+#[test]
+fn the_environment_says_how_many_workers() {
+    for (text, works) in [
+        ("3", true),
+        (" 2 ", true),
+        ("0", false),
+        ("many", false),
+        ("", false),
+    ] {
+        let ended = in_child::run("runtime::child_runs_globally", |it| {
+            _ = it.env("SWARD_WORKERS", text);
+        });
+        let ran = ended.said.contains("1 passed");
+        assert_eq!(ran, works, "{text:?} {ended:?}");
+        if !works {
+            assert!(
+                ended.complained.contains("workers") || ended.complained.contains("SWARD_WORKERS"),
+                "{ended:?}"
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "run by another test"]
+fn child_runs_globally() {
+    assert_eq!(
+        sward::run(|| sward::spawn(|| 1).join().expect("no panic")),
+        1
+    );
+}
+
+#[test]
+fn run_returns_while_others_still_run() {
+    let it = runtime(1);
+    let parked = it.spawn(thread::park);
+    assert_eq!(it.run(|| 5), 5);
+    parked.thread().unpark();
+    parked.join().expect("no panic");
+    let payload = catch_unwind(std::panic::AssertUnwindSafe(|| {
+        it.run(|| resume_unwind(Box::new(6_u8)));
+    }));
+    assert_eq!(
+        payload.expect_err("it comes through").downcast_ref(),
+        Some(&6_u8)
+    );
+}
+
+#[test]
+fn runtimes_wait_for_each_other() {
+    watched("runtimes", MINUTE, || {
+        let (one, two) = (runtime(1), runtime(2));
+        let far = two.spawn(|| {
+            thread::sleep(Duration::from_millis(1));
+            10
+        });
+        let near = one.spawn(move || far.join().expect("no panic") + 1);
+        assert_eq!(near.join().expect("no panic"), 11);
+        // A green thread of one builds, uses and drops another.
+        let sum = one.run(|| {
+            let inner = runtime(1);
+            let outer = inner.run(|| 3);
+            let parked = inner.spawn(thread::park);
+            drop(inner);
+            assert!(parked.join().expect_err("ended").is::<Shutdown>());
+            outer + 1
+        });
+        assert_eq!(sum, 4);
+    });
+}
+
+#[test]
+fn a_drop_unwinds_the_parked_and_drops_the_fresh() {
+    in_child::succeeds("runtime::child_shuts_down");
+}
+
+/// In a process of its own, for the panic hook.
+#[test]
+#[ignore = "run by another test"]
+fn child_shuts_down() {
+    std::panic::set_hook(Box::new(|it| {
+        eprintln!("the hook ran: {it}");
+        std::process::abort();
+    }));
+    for workers in [1, 2, 4] {
+        let it = runtime(workers);
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let counted = || Counted(Arc::clone(&dropped));
+        let lock = Arc::new(Mutex::new(()));
+        let scoped = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let mut handles = Vec::new();
+        for number in 0..100 {
+            let (mark, lock, waiting) = (counted(), Arc::clone(&lock), Arc::clone(&waiting));
+            let scoped = Arc::clone(&scoped);
+            handles.push(it.spawn(move || {
+                let _mark = mark;
+                waiting.fetch_add(1, SeqCst);
+                match number % 6 {
+                    0 => thread::park(),
+                    1 => thread::sleep(Duration::from_secs(3600)),
+                    2 => {
+                        // The first of these holds it as it unwinds; none may poison it.
+                        let held = lock.lock().expect("not poisoned");
+                        thread::park();
+                        drop(held);
+                    }
+                    3 => drop(sward::spawn(thread::park).join()),
+                    4 => thread::scope(|scope| {
+                        for _ in 0..3 {
+                            scope.spawn(|| {
+                                let _last = Counted(Arc::clone(&scoped));
+                                thread::park();
+                            });
+                        }
+                        // Called off with the lock held over the wait for the children.
+                        thread::park();
+                    }),
+                    _ => {
+                        let result = catch_unwind(thread::park);
+                        let payload = result.expect_err("called off");
+                        assert!(payload.is::<Shutdown>());
+                        resume_unwind(payload);
+                    }
+                }
+            }));
+        }
+        while waiting.load(SeqCst) < 100 {
+            kernel::yield_now();
+        }
+        let start = Instant::now();
+        it.shutdown_timeout(Duration::from_secs(30));
+        assert!(start.elapsed() < Duration::from_secs(10));
+        for (number, handle) in handles.into_iter().enumerate() {
+            let result = handle.join();
+            // Who joins a child that ended first comes back with its error, and then ends by itself.
+            if number % 6 != 3 {
+                assert!(result.expect_err("called off").is::<Shutdown>(), "{number}");
+            }
+        }
+        assert_eq!(dropped.load(SeqCst), 100);
+        assert!(!lock.is_poisoned());
+        assert_eq!(scoped.load(SeqCst) % 3, 0);
+    }
+    // Fresh ones: their worker is busy until the runtime closes.
+    let it = runtime(1);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let (busy, go) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let spawner = it.spawn({
+        let (busy, go, dropped) = (Arc::clone(&busy), Arc::clone(&go), Arc::clone(&dropped));
+        move || {
+            busy.store(true, SeqCst);
+            while !go.load(SeqCst) {
+                thread::yield_now();
+            }
+            loop {
+                let mark = Counted(Arc::clone(&dropped));
+                let fresh = sward::spawn(move || drop(mark));
+                // Ran, or dropped as the runtime was closing by then.
+                if fresh.join().is_err_and(|it| it.is::<Shutdown>()) {
+                    break;
+                }
+                thread::yield_now();
+            }
+        }
+    });
+    while !busy.load(SeqCst) {
+        kernel::yield_now();
+    }
+    go.store(true, SeqCst);
+    it.shutdown_timeout(Duration::from_secs(30));
+    assert!(spawner.is_finished());
+    assert!(dropped.load(SeqCst) > 0);
+    drop(std::panic::take_hook());
+}
+
+#[test]
+fn a_scope_called_off_waits_and_poisons_nothing() {
+    watched("scope", MINUTE, || {
+        for _ in 0..50 {
+            let it = runtime(4);
+            let lock = Arc::new(Mutex::new(0));
+            let ready = Arc::new(AtomicUsize::new(0));
+            let parents: Vec<_> = (0..8)
+                .map(|_| {
+                    let (own, ready) = (Arc::new(Mutex::new(0)), Arc::clone(&ready));
+                    let lock = Arc::clone(&own);
+                    let handle = it.spawn(move || {
+                        let _held = lock.lock().expect("not poisoned");
+                        let mut cells = [0; 4];
+                        thread::scope(|scope| {
+                            for cell in &mut cells {
+                                let ready = &ready;
+                                scope.spawn(move || {
+                                    ready.fetch_add(1, SeqCst);
+                                    let caught = catch_unwind(thread::park);
+                                    // It borrows as long as it lives.
+                                    kernel::sleep(Duration::from_micros(100));
+                                    *cell = 1;
+                                    if let Err(payload) = caught {
+                                        resume_unwind(payload);
+                                    }
+                                });
+                            }
+                            thread::park();
+                        });
+                    });
+                    (own, handle)
+                })
+                .collect();
+            while ready.load(SeqCst) < 32 {
+                kernel::yield_now();
+            }
+            drop(it);
+            for (own, handle) in parents {
+                assert!(handle.join().expect_err("called off").is::<Shutdown>());
+                assert!(!own.is_poisoned());
+            }
+            assert!(lock.lock().is_ok());
+        }
+    });
+}
+
+#[test]
+fn a_runtime_may_be_dropped_by_its_own_green_thread() {
+    watched("own", MINUTE, || {
+        for workers in [1, 2] {
+            let it = runtime(workers);
+            let dropped = Arc::new(AtomicUsize::new(0));
+            let (send, receive) = mpsc::channel::<Runtime>();
+            let mark = Counted(Arc::clone(&dropped));
+            let other = it.spawn(move || {
+                let _mark = mark;
+                thread::park();
+            });
+            let own = it.spawn(move || {
+                let it = blocking(|| receive.recv()).expect("sent below");
+                drop(it);
+                // It goes on until it waits.
+                let after = 1 + 1;
+                thread::park();
+                after
+            });
+            send.send(it).expect("it listens");
+            assert!(own.join().expect_err("called off").is::<Shutdown>());
+            assert!(other.join().expect_err("called off").is::<Shutdown>());
+            assert_eq!(dropped.load(SeqCst), 1);
+        }
+    });
+}
+
+#[test]
+fn those_in_blocking_calls_are_abandoned_in_time() {
+    watched("abandoned", MINUTE, || {
+        let it = runtime(2);
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let inside = Arc::new(AtomicUsize::new(0));
+        let mut calls = Vec::new();
+        for _ in 0..64 {
+            let (end, wait) = mpsc::channel::<()>();
+            let inside = Arc::clone(&inside);
+            drop(it.spawn(move || {
+                blocking(|| {
+                    inside.fetch_add(1, SeqCst);
+                    drop(wait.recv());
+                    inside.fetch_sub(1, SeqCst);
+                });
+            }));
+            calls.push(end);
+        }
+        let parked: Vec<_> = (0..100)
+            .map(|_| {
+                let mark = Counted(Arc::clone(&dropped));
+                it.spawn(move || {
+                    let _mark = mark;
+                    thread::park();
+                })
+            })
+            .collect();
+        while inside.load(SeqCst) < 64 {
+            kernel::yield_now();
+        }
+        let start = Instant::now();
+        it.shutdown_timeout(Duration::from_millis(300));
+        let took = start.elapsed();
+        assert!(
+            took >= Duration::from_millis(300) && took < Duration::from_secs(10),
+            "{took:?}"
+        );
+        // The others were unwound meanwhile.
+        for handle in parked {
+            assert!(handle.join().expect_err("called off").is::<Shutdown>());
+        }
+        assert_eq!(dropped.load(SeqCst), 100);
+        // Who comes back finds nothing, harms nothing, and goes.
+        drop(calls);
+        while inside.load(SeqCst) > 0 {
+            kernel::yield_now();
+        }
+        assert_eq!(runtime(1).run(|| 1), 1);
+    });
+}
+
+#[test]
+fn those_who_never_wait_are_abandoned_in_time() {
+    watched("never wait", MINUTE, || {
+        let stop = Arc::new(AtomicBool::new(false));
+        let it = runtime(2);
+        for kind in 0..6 {
+            let stop = Arc::clone(&stop);
+            drop(it.spawn(move || {
+                while !stop.load(SeqCst) {
+                    match kind % 3 {
+                        0 => thread::yield_now(),
+                        1 => blocking(|| ()),
+                        _ => std::hint::spin_loop(),
+                    }
+                }
+            }));
+        }
+        let start = Instant::now();
+        it.shutdown_timeout(Duration::from_millis(50));
+        assert!(start.elapsed() < Duration::from_secs(10));
+        stop.store(true, SeqCst);
+    });
+}
+
+#[test]
+fn a_hundred_thousand_parked_end_in_bounded_time() {
+    in_child::succeeds("runtime::child_ends_a_hundred_thousand");
+}
+
+#[test]
+#[ignore = "run by another test"]
+fn child_ends_a_hundred_thousand() {
+    let it = runtime(2);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let lock = Arc::new(Mutex::new(()));
+    let (open, gate) = (Arc::clone(&lock), Arc::clone(&waiting));
+    let held = it.spawn(move || {
+        let _held = open.lock();
+        gate.fetch_add(1, SeqCst);
+        thread::park();
+    });
+    let never = Arc::new(it.spawn(thread::park));
+    while waiting.load(SeqCst) < 1 {
+        kernel::yield_now();
+    }
+    let count = 100_000;
+    for number in 0..count {
+        let (mark, waiting) = (Counted(Arc::clone(&dropped)), Arc::clone(&waiting));
+        let (lock, never) = (Arc::clone(&lock), Arc::clone(&never));
+        drop(it.spawn(move || {
+            let _mark = mark;
+            waiting.fetch_add(1, SeqCst);
+            match number % 4 {
+                0 => thread::park(),
+                1 => thread::sleep(Duration::from_secs(3600)),
+                2 => drop(lock.lock()),
+                _ => {
+                    let child = sward::spawn(move || {
+                        let _never = never;
+                        thread::park();
+                    });
+                    drop(child.join());
+                }
+            }
+        }));
+    }
+    while waiting.load(SeqCst) < 1 + count {
+        kernel::sleep(Duration::from_millis(1));
+    }
+    let start = Instant::now();
+    it.shutdown_timeout(Duration::from_secs(60));
+    let took = start.elapsed();
+    assert_eq!(dropped.load(SeqCst), count);
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(held.join().is_err());
+    assert!(!lock.is_poisoned());
+}
+
+/// How many threads and descriptors this process has, and its memory in kilobytes.
+fn usage() -> (usize, usize, usize) {
+    let count = |it| fs::read_dir(it).expect("proc").count();
+    let status = fs::read_to_string("/proc/self/status").expect("proc");
+    let rss = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
+    let rss = rss.and_then(|it| it.trim().strip_suffix(" kB"));
+    let rss = rss.and_then(|it| it.parse().ok()).expect("a number");
+    (count("/proc/self/task"), count("/proc/self/fd"), rss)
+}
+
+#[test]
+fn a_thousand_starts_and_stops_leave_nothing() {
+    in_child::succeeds("runtime::child_starts_and_stops");
+}
+
+#[test]
+#[ignore = "run by another test"]
+fn child_starts_and_stops() {
+    let cycle = |number: usize| {
+        let it = runtime(1 + number % 3);
+        let threads: Vec<_> = (0..10)
+            .map(|_| {
+                it.spawn(|| {
+                    thread::yield_now();
+                    thread::sleep(Duration::from_micros(10));
+                    blocking(|| 1)
+                })
+            })
+            .collect();
+        let parked = it.spawn(thread::park);
+        let sum: i32 = threads
+            .into_iter()
+            .map(|it| it.join().expect("no panic"))
+            .sum();
+        assert_eq!(sum, 10);
+        drop(it);
+        assert!(parked.join().is_err());
+    };
+    (0..100).for_each(cycle);
+    let (threads, descriptors, rss) = usage();
+    (0..1_000).for_each(cycle);
+    // A thread is in /proc until a moment after it was joined.
+    let end = Instant::now() + Duration::from_secs(10);
+    while usage().0 > threads && Instant::now() < end {
+        kernel::yield_now();
+    }
+    let after = usage();
+    assert!(after.0 <= threads, "{threads} threads before, {after:?}");
+    assert_eq!(after.1, descriptors);
+    assert!(after.2 <= rss + 4 * 1024, "{rss} kB before, {after:?}");
+}
+
+/// Limits a resource of the child process.
+fn limit(command: &mut Command, resource: u32, value: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: value,
+        rlim_max: value,
+    };
+    let set = move || {
+        // SAFETY: a system call on a value of our own.
+        match unsafe { libc::setrlimit(resource, &raw const limit) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: only system calls between fork and exec.
+    unsafe { command.pre_exec(set) };
+}
+
+#[test]
+fn without_memory_a_spawn_is_an_error() {
+    in_child::succeeds_with("runtime::child_runs_out_of_memory", |it| {
+        limit(it, libc::RLIMIT_AS, 2 << 30);
+    });
+}
+
+/// With two gigabytes of addresses.
+#[test]
+#[ignore = "run by another test"]
+fn child_runs_out_of_memory() {
+    assert!(
+        Runtime::builder()
+            .workers(1)
+            .stack_size(4 << 30)
+            .build()
+            .is_err()
+    );
+    let it = runtime(1);
+    let (spawned, ended) = it.run(|| {
+        let mut threads = Vec::new();
+        let error = loop {
+            let parked = thread::Builder::new()
+                .stack_size(64 << 20)
+                .spawn(thread::park);
+            match parked {
+                Ok(handle) => threads.push(handle),
+                Err(error) => break error,
+            }
+            assert!(threads.len() < 100, "there is no end");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+        assert_eq!(sward::spawn(|| 1).join().expect("no panic"), 1);
+        let spawned = threads.len();
+        let ended = threads
+            .into_iter()
+            .map(|it| {
+                it.thread().unpark();
+                it.join()
+            })
+            .filter(Result::is_ok)
+            .count();
+        // There is room again.
+        let again = thread::Builder::new().stack_size(64 << 20).spawn(|| 2);
+        assert_eq!(again.expect("room").join().expect("no panic"), 2);
+        (spawned, ended)
+    });
+    assert!(spawned > 0);
+    assert_eq!(spawned, ended);
+}
+
+#[test]
+fn without_kernel_threads_nothing_is_lost() {
+    in_child::succeeds_with("runtime::child_runs_out_of_threads", |it| {
+        // The limit is not for root: then the child is nobody, whose processes are counted with others'.
+        it.uid(65_534);
+    });
+}
+
+/// Limits itself, when it knows how many it has.
+#[test]
+#[ignore = "run by another test"]
+fn child_runs_out_of_threads() {
+    let few = |threads| {
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: a place for the answer.
+        unsafe { libc::getrlimit(libc::RLIMIT_NPROC, &raw mut limit) };
+        limit.rlim_cur = threads;
+        // SAFETY: a system call on a value of our own.
+        assert_eq!(
+            unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) },
+            0
+        );
+    };
+    // So that the monitor is there.
+    let first = runtime(1);
+    let own = usage().0 as u64;
+    few(own);
+    let refused = Runtime::builder().workers(2).build();
+    assert!(refused.is_err(), "there are threads for a second one");
+    // Blocking calls and hogs find no spare thread: all take turns, and end.
+    let sum: usize = first.run(|| {
+        let threads: Vec<_> = (0..50)
+            .map(|number| {
+                sward::spawn(move || {
+                    if number % 10 == 0 {
+                        kernel::sleep(Duration::from_millis(2));
+                    }
+                    thread::sleep(Duration::from_micros(100));
+                    blocking(|| {
+                        kernel::sleep(Duration::from_micros(500));
+                        1
+                    })
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|it| it.join().expect("no panic"))
+            .sum()
+    });
+    assert_eq!(sum, 50);
+    few(own + 20);
+    assert_eq!(runtime(2).run(|| 1), 1);
+}

@@ -1,0 +1,109 @@
+//! Sending, receiving and choosing among up to 8 operations allocate nothing once the buffer has grown.
+#![allow(
+    unsafe_code,
+    clippy::allow_attributes,
+    reason = "an allocator that counts is unsafe by its trait"
+)]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
+};
+use sward::channel::{Select, bounded, select, unbounded};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: everything is the system's allocator's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The allocations of `f`, after once for warming up.
+fn allocations(mut f: impl FnMut()) -> usize {
+    f();
+    let before = ALLOCATIONS.load(Relaxed);
+    f();
+    ALLOCATIONS.load(Relaxed) - before
+}
+
+/// One test, as the count is the whole process's.
+#[test]
+fn nothing_is_allocated_in_steady_state() {
+    for capacity in [1, 128, usize::MAX] {
+        let (tx, rx) = bounded(capacity);
+        let count = allocations(|| {
+            for it in 0..10_000 {
+                tx.send(it).expect("open");
+                assert_eq!(rx.recv(), Ok(it));
+            }
+        });
+        assert_eq!(count, 0, "capacity {capacity}");
+    }
+
+    // Two kernel threads hand over and wait, by plain operations and by choices. (The queues of a runtime
+    // allocate a block for every few dozen green threads that pass through them.)
+    thread::scope(|scope| {
+        let (ask, asked) = bounded::<u32>(0);
+        let (answer, answered) = bounded::<u32>(0);
+        let (_idle, no) = bounded::<u32>(0);
+        let quiet = no.clone();
+        let echo = scope.spawn(move || {
+            loop {
+                let it = select! {
+                    recv(asked) -> it => it,
+                    recv(quiet) -> it => it,
+                    recv(quiet) -> it => it,
+                    recv(quiet) -> it => it,
+                    recv(quiet) -> it => it,
+                    recv(quiet) -> it => it,
+                    recv(quiet) -> it => it,
+                    recv(quiet) -> it => it,
+                };
+                let Ok(it) = it else { break };
+                select! {
+                    send(answer, it + 1) -> result => if result.is_err() { break },
+                    recv(quiet) -> _ => break,
+                }
+            }
+        });
+        let count = allocations(|| {
+            for it in 0..2_000 {
+                ask.send(it).expect("open");
+                assert_eq!(answered.recv(), Ok(it + 1));
+            }
+        });
+        assert_eq!(count, 0, "hand-overs");
+        drop(ask);
+        echo.join().expect("the echo");
+
+        let (tx, rx) = unbounded();
+        let mut dynamic = Select::new();
+        for _ in 0..8 {
+            dynamic.recv(&rx);
+        }
+        let count = allocations(|| {
+            for it in 0..1_000 {
+                tx.send(it).expect("open");
+                assert_eq!(dynamic.select().recv(&rx), Ok(it));
+                assert!(dynamic.try_select().is_err());
+            }
+        });
+        assert_eq!(count, 0, "choices");
+        drop(no);
+    });
+}
