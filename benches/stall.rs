@@ -102,7 +102,7 @@ fn measure(time: Duration, mut round: impl FnMut() -> Duration) -> String {
         times.push(round());
     }
     times.sort_unstable();
-    let at = |share: usize| times[times.len() * share / 100].as_nanos() as f64 / 1e3;
+    let at = |share: usize| times[times.len() * share / 100].as_secs_f64() * 1e6;
     format!("{:>9.1} {:>9.1}", at(50), at(99))
 }
 

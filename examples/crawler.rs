@@ -53,7 +53,7 @@ fn main() -> io::Result<()> {
     let expected = count(&root)?;
     sward::run(move || {
         let server = site::serve(root)?;
-        let crawl = Crawl::new(server, Duration::from_secs(60));
+        let crawl = Crawl::new(server, Duration::from_mins(1));
         crawl.run()?;
         let fetched = crawl.fetched.load(Ordering::Relaxed);
         let seen = crawl

@@ -46,12 +46,11 @@ struct Search {
 fn main() -> io::Result<()> {
     let mut arguments = env::args().skip(1);
     let needle = arguments.next().unwrap_or_else(|| NEEDLE.to_owned());
-    let root = match arguments.next() {
-        Some(root) => PathBuf::from(root),
-        None => {
-            env::set_current_dir(env!("CARGO_MANIFEST_DIR"))?;
-            PathBuf::from("examples")
-        }
+    let root = if let Some(root) = arguments.next() {
+        PathBuf::from(root)
+    } else {
+        env::set_current_dir(env!("CARGO_MANIFEST_DIR"))?;
+        PathBuf::from("examples")
     };
     let mut lines = sward::run(move || {
         let (tx, rx) = unbounded();

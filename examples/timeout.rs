@@ -28,10 +28,10 @@ use sward::{
 /// The services, and how long each takes to answer.
 const SERVICES: [(&str, Duration); 5] = [
     ("rose", Duration::from_millis(5)),
-    ("oak", Duration::from_secs(60)),
+    ("oak", Duration::from_mins(1)),
     ("fern", Duration::from_millis(1)),
     ("moss", Duration::from_millis(20)),
-    ("ivy", Duration::from_secs(60)),
+    ("ivy", Duration::from_mins(1)),
 ];
 
 const EACH: Duration = Duration::from_millis(500);

@@ -12,7 +12,7 @@ pub(crate) fn gather() -> Outcome {
     let (job_to, jobs) = channel::unbounded::<u64>();
     let (result_to, results) = channel::unbounded();
     let here = WaitGroup::new();
-    here.add(THREADS.cast_signed() as isize);
+    here.add(isize::try_from(THREADS)?);
     for _ in 0..THREADS {
         let (jobs, result_to, here) = (jobs.clone(), result_to.clone(), here.clone());
         sward::spawn(move || {
@@ -20,7 +20,7 @@ pub(crate) fn gather() -> Outcome {
             // Parked here, with all the others, until there is a job.
             if let Ok(number) = jobs.recv() {
                 // Nobody reads the result if another has failed.
-                drop(result_to.send(number * number));
+                _ = result_to.send(number * number);
             }
         });
     }

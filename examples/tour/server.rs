@@ -68,7 +68,7 @@ pub(crate) fn serve_and_ask() -> Outcome {
     connected.wait();
 
     let start = Instant::now();
-    drop(opening.set(start));
+    _ = opening.set(start);
     thread::sleep_until(start + PART);
     let neighbours = Neighbours::move_in();
     let mut parts = [Latencies::new(), Latencies::new()];
@@ -223,7 +223,9 @@ fn report(when: &str, mut latencies: Latencies) -> Outcome {
 }
 
 fn next_prime(number: u64) -> u64 {
-    (number + 1..).find(|it| is_prime(*it)).unwrap_or(u64::MAX)
+    (number + 1..u64::MAX)
+        .find(|it| is_prime(*it))
+        .unwrap_or(u64::MAX)
 }
 
 fn is_prime(number: u64) -> bool {

@@ -219,7 +219,9 @@ pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option
                 Claim::Held(partner) if arms[index].is_promise(&partner) => {
                     await_promise(index, partner)
                 }
-                claim => Some(claim),
+                Claim::Closed | Claim::Reserved | Claim::Held(_) | Claim::Tick { .. } => {
+                    Some(claim)
+                }
             };
             if claim.is_some() {
                 return Some(Operation {
@@ -312,7 +314,6 @@ fn await_promise(index: usize, partner: Partner) -> Option<Claim> {
     let berth = Berth::new();
     let called = Called {
         call: partner.hold.commit(Verdict::Chosen(partner.index)),
-        index: partner.index,
         slot: partner.slot,
     };
     promised(&waiting, called, index, berth.slot()).wake();
@@ -446,7 +447,6 @@ impl<'a> Selector<'_, 'a> {
             if let Some((mine, partner)) = promise {
                 let called = Called {
                     call: partner.hold.commit(Verdict::Chosen(partner.index)),
-                    index: partner.index,
                     slot: partner.slot,
                 };
                 call = Some(promised(&waiting, called, mine, berth.slot()));
@@ -527,7 +527,9 @@ impl<'a> Selector<'_, 'a> {
                 Claim::Held(partner) if arm.is_promise(&partner) => {
                     Attempt::Promise(index, partner)
                 }
-                claim => Attempt::Done(index, Some(claim)),
+                Claim::Closed | Claim::Reserved | Claim::Held(_) | Claim::Tick { .. } => {
+                    Attempt::Done(index, Some(claim))
+                }
             };
         }
         Attempt::Nothing

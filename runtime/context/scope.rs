@@ -1,6 +1,6 @@
 //! Green threads that borrow, and that end together: the first that fails cancels the context.
 //!
-//! It is [`thread::scope`](crate::thread::scope) with one thing more, a [`Duty`] that each child carries
+//! It is [`thread::scope`] with one thing more, a [`Duty`] that each child carries
 //! in its closure. It is fulfilled by a success; dropped otherwise, by an error, a panic, a shutdown, or
 //! because the child never ran, it cancels the context. So no way out is forgotten.
 
@@ -107,7 +107,7 @@ impl Context {
     ///
     /// # Panics
     ///
-    /// As [`thread::scope`](crate::thread::scope): if a child panicked that was not joined, or `f` did;
+    /// As [`thread::scope`]: if a child panicked that was not joined, or `f` did;
     /// after all children have ended.
     #[track_caller]
     pub fn scope<'env, F, T, E>(&self, f: F) -> Result<T, E>

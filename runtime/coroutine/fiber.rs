@@ -186,6 +186,7 @@ impl Fiber {
     /// # Safety
     ///
     /// The fiber is bound.
+    #[cfg_attr(not(test), expect(dead_code, reason = "asked by tests"))]
     pub(crate) unsafe fn bounds(self) -> Range<usize> {
         // SAFETY: the head is alive while the fiber is bound.
         let bottom = unsafe { (*self.head.as_ptr()).bottom };

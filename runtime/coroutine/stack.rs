@@ -161,6 +161,7 @@ pub(crate) enum Trim {
     /// Those that nobody has used since the last time.
     Rested,
     /// All.
+    #[cfg_attr(not(test), expect(dead_code, reason = "asked by tests"))]
     All,
 }
 

@@ -26,6 +26,7 @@ impl<T> OrderedAlarms<T> {
     }
 
     /// How many alarms are set.
+    #[cfg_attr(not(test), expect(dead_code, reason = "asked by tests"))]
     pub(crate) fn len(&self) -> usize {
         self.alarms.len()
     }

@@ -192,6 +192,7 @@ impl<S> Poller<S> {
     }
 
     /// How many sources are registered.
+    #[cfg_attr(not(test), expect(dead_code, reason = "asked by tests"))]
     pub(crate) fn registered(&self) -> usize {
         self.sources.lock().len()
     }
@@ -221,6 +222,7 @@ impl<S> Poller<S> {
 
     /// Ends the sleep under way if it would last longer than `deadline`. The alarm has been made
     /// known under a lock which the sleeper takes between [`Hold::announce`] and its sleep.
+    #[cfg_attr(not(test), expect(dead_code, reason = "asked by tests"))]
     pub(crate) fn wake_for(&self, deadline: u64) {
         if self.sleep.wake_for(deadline) {
             self.write();

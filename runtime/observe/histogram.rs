@@ -118,7 +118,9 @@ mod tests {
 
     fn filled(times: &[u64]) -> Histogram {
         let buckets = Buckets::new();
-        times.iter().for_each(|it| buckets.add(*it));
+        for time in times {
+            buckets.add(*time);
+        }
         let mut histogram = Histogram::EMPTY;
         histogram.add(&buckets);
         histogram

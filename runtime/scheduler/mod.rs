@@ -35,7 +35,8 @@ use crate::{
         primitives::{
             AtomicU64,
             Ordering::{Acquire, Relaxed, Release, SeqCst},
-            fence, global,
+            fence,
+            global::AtomicU64 as GlobalU64,
         },
         slab,
     },
@@ -119,7 +120,7 @@ struct Outside {
 }
 
 /// Where the numbers of green threads come from.
-static NEXT_ID: global::AtomicU64 = global::AtomicU64::new(1);
+static NEXT_ID: GlobalU64 = GlobalU64::new(1);
 /// How many numbers a processor takes at once.
 const IDS: u64 = 64;
 
@@ -230,7 +231,12 @@ impl Scheduler {
 
     /// Makes a green thread runnable for whoever looks first, and sees to it that somebody does.
     fn inject(&self, task: NonNull<Task>) {
-        if self.outside.injected.fetch_add(1, Relaxed) % 64 == 0 {
+        if self
+            .outside
+            .injected
+            .fetch_add(1, Relaxed)
+            .is_multiple_of(64)
+        {
             // SAFETY: a runnable task is alive.
             unsafe { task.as_ref() }.queued_at(clock::raw_ns());
         }

@@ -47,7 +47,7 @@ use crate::{
 };
 use std::{
     fmt::Write,
-    io,
+    io, mem,
     sync::{
         Arc, LazyLock, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize},
@@ -86,8 +86,16 @@ const TRIM_IDLE: u64 = 200_000_000;
 /// For how long nobody may look at descriptors while somebody waits for one.
 const UNPOLLED_NS: u64 = 200_000;
 
+/// What the monitor's thread looks at, between looks: kept, so that a look allocates nothing.
+#[derive(Default)]
+struct Lists {
+    all: Vec<Arc<Scheduler>>,
+    workers: Vec<WorkerRef>,
+}
+
 /// The one monitor of the process.
 struct Monitor {
+    lists: Mutex<Lists>,
     runtimes: Mutex<Vec<Weak<Scheduler>>>,
     thread: Mutex<Option<thread::Thread>>,
     /// It sleeps until it is unparked.
@@ -101,6 +109,7 @@ struct Monitor {
 }
 
 static MONITOR: LazyLock<Monitor> = LazyLock::new(|| Monitor {
+    lists: Mutex::new(Lists::default()),
     runtimes: Mutex::new(Vec::new()),
     thread: Mutex::new(None),
     sleeps: AtomicBool::new(false),
@@ -319,7 +328,11 @@ impl Monitor {
     fn look(&self, now: u64) -> Look {
         let mut runtimes = lock(&self.runtimes);
         runtimes.retain(|it| it.strong_count() > 0);
-        let all: Vec<_> = runtimes.iter().filter_map(Weak::upgrade).collect();
+        let Lists {
+            mut all,
+            mut workers,
+        } = mem::take(&mut *lock(&self.lists));
+        all.extend(runtimes.iter().filter_map(Weak::upgrade));
         drop(runtimes);
         let mut look = Look {
             runtimes: !all.is_empty(),
@@ -327,7 +340,7 @@ impl Monitor {
             ..Look::default()
         };
         for scheduler in &all {
-            scheduler.watch_over(now, &mut look);
+            scheduler.watch_over(now, &mut workers, &mut look);
         }
         if look.unpolled {
             look.urgent = true;
@@ -338,6 +351,8 @@ impl Monitor {
                 }
             }
         }
+        all.clear();
+        *lock(&self.lists) = Lists { all, workers };
         look
     }
 }
@@ -365,24 +380,22 @@ impl Scheduler {
     }
 
     /// One look at every worker.
-    fn watch_over(&self, now: u64, look: &mut Look) {
-        let workers: Vec<_> = self
-            .workers
-            .lock()
-            .iter()
-            .filter(|it| it.alive)
-            .map(|it| it.worker.as_ref().as_ref())
-            .collect();
+    fn watch_over(&self, now: u64, workers: &mut Vec<WorkerRef>, look: &mut Look) {
+        workers.clear();
+        let slots = self.workers.lock();
+        let alive = slots.iter().filter(|it| it.alive);
+        workers.extend(alive.map(|it| it.worker.as_ref().as_ref()));
+        drop(slots);
         let advanced = workers
             .iter()
             .filter(|it| it.grip().is_held() && it.turn() != it.seen.turn.load(Relaxed))
             .count();
         let asleep = self.idle.asleep();
         let mut awake = self.processors().len().saturating_sub(asleep);
-        for worker in workers {
+        for worker in workers.iter() {
             if worker.grip().is_lent() {
                 awake = awake.saturating_sub(1);
-                if self.wanted(&worker, now, look.unpolled) {
+                if self.wanted(worker, now, look.unpolled) {
                     self.take_lent();
                 }
                 // It was lent for want of a thread, or was given an alarm since: nobody else will look.
@@ -399,12 +412,12 @@ impl Scheduler {
                     && !worker.grip().is_held()
                     && worker.turn() == worker.seen.turn.load(Relaxed)
                 {
-                    self.warn_of_stall(&worker, now, limit);
+                    self.warn_of_stall(worker, now, limit);
                     look.busy |= worker.running().is_some();
                 }
                 continue;
             }
-            self.watch_worker(&worker, processor, now, advanced > 0, look);
+            self.watch_worker(worker, processor, now, advanced > 0, look);
         }
         look.busy |= awake > 0;
     }

@@ -359,11 +359,6 @@ impl Processor {
         next
     }
 
-    /// Own: gives back what it keeps for speed, when it is not needed for some time.
-    pub(crate) fn flush(&self) {
-        self.own.pool.borrow_mut().flush();
-    }
-
     /// Sets an alarm for `waiter`.
     pub(crate) fn set_alarm(&self, deadline: u64, waiter: NonNull<Waiter>) -> u64 {
         let mut alarms = self.alarms.lock();

@@ -31,6 +31,7 @@
 //! # Edges
 //!
 //! - `[result]` the result and all the thread did, to whoever joins it.
+//! - `[token]` what was written before `unpark`, to who returns from `park`.
 //! - `[freed]` the last use of each share, to whoever frees the block.
 
 #![expect(
@@ -230,7 +231,6 @@ impl Payload {
     /// # Safety
     ///
     /// The payload holds a `V` and is the caller's own.
-    #[expect(clippy::cast_ptr_alignment, reason = "what does not fit is a box")]
     unsafe fn take<V>(&self) -> V {
         let at = self.0.get();
         if const { Self::fits::<V>() } {
@@ -255,6 +255,15 @@ impl Payload {
         // SAFETY: it came from `Box::into_raw`.
         unsafe { Box::from_raw(boxed) }
     }
+}
+
+/// A time as the record keeps it for a moment; it wraps.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "times are compared by wrapping"
+)]
+fn queued_units(now_ns: u64) -> u32 {
+    (now_ns >> QUEUED_UNIT) as u32
 }
 
 impl Task {
@@ -386,7 +395,7 @@ impl Task {
     pub(crate) fn queued_at(&self, now_ns: u64) {
         // Relaxed: the queue passes it on.
         if self.queued.load(Relaxed) == 0 {
-            let now = (now_ns >> QUEUED_UNIT) as u32;
+            let now = queued_units(now_ns);
             self.queued.store(now.max(1), Relaxed);
         }
     }
@@ -401,7 +410,7 @@ impl Task {
     pub(crate) fn take_run_delay(&self, now_ns: u64) -> u64 {
         let queued = self.queued.load(Relaxed);
         self.queued.store(0, Relaxed);
-        let now = (now_ns >> QUEUED_UNIT) as u32;
+        let now = queued_units(now_ns);
         // A clock that was read on another processor may be a little behind.
         let units = now
             .wrapping_sub(queued)
@@ -717,10 +726,6 @@ impl TaskRef {
         let task = unsafe { Task::of(waiter) };
         // SAFETY: its record lives, with a count above zero.
         unsafe { Task::try_share(task) }
-    }
-
-    pub(crate) fn as_ptr(&self) -> NonNull<Task> {
-        self.task
     }
 }
 

@@ -50,7 +50,6 @@ impl fmt::Debug for Node {
 #[derive(Debug)]
 pub(crate) struct Called {
     pub(crate) call: Call,
-    pub(crate) index: usize,
     pub(crate) slot: *mut (),
 }
 
@@ -197,7 +196,7 @@ impl Line {
             if let Some(call) = unsafe { Waiter::call(waiter, Verdict::Chosen(index)) } {
                 // SAFETY: it is in this line.
                 unsafe { self.remove(node) };
-                return Some(Called { call, index, slot });
+                return Some(Called { call, slot });
             }
             next = after;
         }

@@ -310,8 +310,11 @@ impl Source {
         match result {
             Err(error) if !tried && error.kind() == io::ErrorKind::TimedOut => {
                 let last = call().map_err(|it| {
-                    let in_vain = it.kind() == io::ErrorKind::WouldBlock;
-                    if in_vain { error } else { it }
+                    if it.kind() == io::ErrorKind::WouldBlock {
+                        error
+                    } else {
+                        it
+                    }
                 });
                 self.call_next(Direction::Read);
                 self.check()?;

@@ -352,11 +352,6 @@ impl Call {
             parked: false,
         }
     }
-
-    /// Who was called.
-    pub(crate) fn waiter(&self) -> NonNull<Waiter> {
-        self.waiter
-    }
 }
 
 impl Drop for Call {
@@ -387,11 +382,6 @@ impl Hold {
     /// Ends the wait with `verdict`.
     pub(crate) fn commit(self, verdict: Verdict) -> Call {
         ManuallyDrop::new(self).end(CALLED | verdict.encode())
-    }
-
-    /// Who is held.
-    pub(crate) fn waiter(&self) -> NonNull<Waiter> {
-        self.waiter
     }
 
     /// Takes the held ticket to `phase`, which is [`CALLED`] with a verdict.
@@ -498,12 +488,20 @@ mod model {
             task.waiter.open();
             let callers = [0, 1].map(|index| {
                 let task = Arc::clone(&task);
-                thread::spawn(move || call(&task, index).map(Call::wake).is_some())
+                thread::spawn(move || {
+                    let call = call(&task, index);
+                    // What the winner does before it wakes is seen too.
+                    call.map(|it| {
+                        task.cause[index].store(2, Relaxed);
+                        it.wake();
+                    })
+                    .is_some()
+                })
             });
             let Verdict::Chosen(winner) = park_and_run(&task) else {
                 panic!("somebody called");
             };
-            assert_eq!(task.cause[winner].load(Relaxed), 1);
+            assert_eq!(task.cause[winner].load(Relaxed), 2);
             let won = callers.map(|it| it.join().expect("a caller"));
             assert_eq!(won, [winner == 0, winner == 1]);
             assert_eq!(task.queued.load(Relaxed), 0);

@@ -14,7 +14,7 @@ use std::{
 };
 use sward::{blocking, thread};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 #[test]
 fn it_borrows_nests_and_needs_no_send() {

@@ -110,6 +110,7 @@ fn messages_without_size() {
     });
 }
 
+#[expect(clippy::result_large_err, reason = "large messages are the subject")]
 #[test]
 fn messages_of_every_shape() {
     #[derive(Clone, Copy, PartialEq, Debug)]

@@ -26,7 +26,8 @@ fn a_pipeline_ends_with_its_input() {
 fn a_pipeline_ends_when_its_reader_goes() {
     on_every_home(|home| {
         let (tx, numbers) = bounded(0);
-        let source = home.spawn(move || (0..).take_while(|it| tx.send(*it).is_ok()).count());
+        let source =
+            home.spawn(move || (0..u64::MAX).take_while(|it| tx.send(*it).is_ok()).count());
         let quit = never();
         let squares = pipeline::stage(numbers, 0, &quit, |it: u64| it * it);
         let few = pipeline::take(squares, 3, &quit);
@@ -40,7 +41,8 @@ fn a_pipeline_ends_when_its_reader_goes() {
 fn a_pipeline_ends_when_it_is_told_to() {
     on_every_home(|home| {
         let (tx, numbers) = bounded::<u64>(0);
-        let source = home.spawn(move || (0..).take_while(|it| tx.send(*it).is_ok()).count());
+        let source =
+            home.spawn(move || (0..u64::MAX).take_while(|it| tx.send(*it).is_ok()).count());
         let (stop, quit) = bounded::<()>(0);
         let worked = pipeline::fan_out(numbers, 4, 0, &quit, |it| it + 1);
         let merged = pipeline::fan_in([worked], 0, &quit);

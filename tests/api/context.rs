@@ -23,7 +23,7 @@ use sward::{
     select, time,
 };
 
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 fn is_done(context: &Context) -> bool {
     context.done().try_recv() == Err(TryRecvError::Disconnected)
@@ -383,7 +383,7 @@ fn a_deadline_ends_all_below_and_is_never_early() {
 
 #[test]
 fn a_deadline_outlives_the_runtime_that_set_it() {
-    watched("outlives", Duration::from_secs(60), || {
+    watched("outlives", Duration::from_mins(1), || {
         let runtime = runtime(2);
         let (context, ran) = runtime.run(|| {
             let context = Context::background().with_timeout(Duration::from_millis(30));
@@ -607,7 +607,7 @@ fn many_make_and_end_children_of_one_root() {
 /// A context that belongs to both worlds.
 #[test]
 fn a_kernel_thread_ends_what_green_threads_wait_for() {
-    watched("both worlds", Duration::from_secs(60), || {
+    watched("both worlds", Duration::from_mins(1), || {
         let (context, both) = (Context::background(), Arc::new(Barrier::new(2)));
         let child = context.with_timeout(LONG);
         let green = sward::spawn({

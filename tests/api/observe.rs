@@ -17,17 +17,22 @@ use sward::{
     thread,
 };
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// A result of whatever kind, which is not the point.
+fn ignore<T>(result: T) {
+    drop(result);
+}
 
 /// Waits until the runtime's metrics are as wanted.
 fn until(runtime: &sward::Runtime, wanted: impl Fn(&Metrics) -> bool) -> Metrics {
-    let deadline = std::time::Instant::now() + LIMIT;
+    let deadline = Instant::now() + LIMIT;
     loop {
         let metrics = runtime.metrics();
         if wanted(&metrics) {
             return metrics;
         }
-        assert!(std::time::Instant::now() < deadline, "{metrics:?}");
+        assert!(Instant::now() < deadline, "{metrics:?}");
         std::thread::yield_now();
     }
 }
@@ -39,7 +44,7 @@ fn states_and_counters_are_those_of_the_green_threads() {
     let parked: Vec<_> = (0..10)
         .map(|_| {
             let rx = rx.clone();
-            runtime.spawn(move || drop(rx.recv()))
+            runtime.spawn(move || _ = rx.recv())
         })
         .collect();
     let sleeper = runtime.spawn(|| thread::sleep(LIMIT));
@@ -175,7 +180,7 @@ fn until_listed(runtime: &sward::Runtime, wanted: impl Fn(&GreenThread) -> bool)
 fn every_wait_is_told_by_its_reason_and_line() {
     macro_rules! waits {
         ($($reason:literal => $wait:expr;)*) => {
-            (line!(), [$(($reason, Box::new(move || drop($wait)) as Box<dyn FnOnce() + Send>)),*])
+            (line!(), [$(($reason, Box::new(move || ignore($wait)) as Box<dyn FnOnce() + Send>)),*])
         };
     }
     let (keep, nothing) = channel::unbounded::<()>();
@@ -241,10 +246,13 @@ fn states_are_told_apart_and_how_long_one_waits() {
     let parked = runtime.spawn(thread::park);
     let first = until_listed(&runtime, |it| it.state == State::Parked);
     let (tx, rx) = std::sync::mpsc::channel::<()>();
-    let blocked = runtime.spawn(move || drop(sward::blocking(|| rx.recv())));
+    let blocked = runtime.spawn(move || _ = sward::blocking(|| rx.recv()));
     let blocking = until_listed(&runtime, |it| it.state == State::Blocking);
     assert_eq!(
-        (blocking.reason, blocking.waits_at.map(|it| it.file())),
+        (
+            blocking.reason,
+            blocking.waits_at.map(std::panic::Location::file)
+        ),
         (Some("blocking call"), Some(file!()))
     );
     let spinner = runtime.spawn({

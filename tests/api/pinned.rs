@@ -70,7 +70,7 @@ fn its_panic_is_its_own() {
     let pinned = Builder::new()
         .spawn_pinned(|| std::panic::resume_unwind(Box::new(3_u8)))
         .expect("a kernel thread");
-    let payload = pinned.join().map(|()| ()).expect_err("it panicked");
+    let payload = pinned.join().expect_err("it panicked");
     assert_eq!(payload.downcast_ref(), Some(&3_u8));
 }
 

@@ -66,7 +66,7 @@ fn waiters_are_notified_in_order() {
         }
         assert_eq!(
             shared.0.lock().expect("not poisoned").2,
-            Vec::from_iter(0..100)
+            (0..100).collect::<Vec<_>>()
         );
     });
 }

@@ -7,7 +7,6 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    time::Duration,
 };
 use sward::{
     context::{Context, ContextError},
@@ -250,7 +249,7 @@ fn values_of_a_pool_may_use_it_when_dropped() {
     // The values in the pool hold the pool: take that apart again.
     while let Some(inner) = pool.get().0.take() {
         drop(inner);
-        std::mem::drop(catch_unwind(AssertUnwindSafe(|| {
+        drop(catch_unwind(AssertUnwindSafe(|| {
             let _dropped = pool.get();
             std::panic::resume_unwind(Box::new(()));
         })));

@@ -93,9 +93,9 @@ fn who_waits_for_a_run_that_panics_panics_or_tries_again() {
                 let once = Arc::clone(&once);
                 home.spawn(move || {
                     if index % 2 == 0 {
-                        once.wait_force()
+                        once.wait_force();
                     } else {
-                        once.wait()
+                        once.wait();
                     }
                 })
             })
@@ -210,10 +210,8 @@ fn a_lazy_lock_makes_its_value_once() {
 fn a_lazy_lock_whose_making_panics_stays_poisoned() {
     let witness = Arc::new(());
     let kept = Arc::clone(&witness);
-    let lazy: LazyLock<i32, _> = LazyLock::new(move || {
-        let _kept = kept;
-        panic!("on purpose")
-    });
+    let lazy: LazyLock<i32, _> =
+        LazyLock::new(move || panic!("on purpose, with {} of them", Arc::strong_count(&kept)));
     assert!(panics(|| *lazy));
     assert_eq!(Arc::strong_count(&witness), 1);
     assert!(panics(|| *LazyLock::force(&lazy)));

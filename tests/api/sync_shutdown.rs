@@ -34,7 +34,7 @@ fn spawn(runtime: &Runtime, about: &Arc<AtomicUsize>, wait: impl FnOnce() + Send
 
 #[test]
 fn locks_outlive_those_who_waited_for_them() {
-    watched("shutdown", Duration::from_secs(60), || {
+    watched("shutdown", Duration::from_mins(1), || {
         let runtime = runtime(1);
         let about = Arc::new(AtomicUsize::new(0));
         let (mutex, rwlock) = (Arc::new(Mutex::new(1)), Arc::new(RwLock::new(1)));
@@ -48,7 +48,7 @@ fn locks_outlive_those_who_waited_for_them() {
         for _ in 0..3 {
             let it = Arc::clone(&mutex);
             spawn(&runtime, &about, move || {
-                *it.lock().expect("not poisoned") += 1
+                *it.lock().expect("not poisoned") += 1;
             });
             let it = Arc::clone(&rwlock);
             spawn(&runtime, &about, move || drop(it.read()));
@@ -80,7 +80,7 @@ fn locks_outlive_those_who_waited_for_them() {
 /// A shutdown lets go of what was held, and poisons nothing.
 #[test]
 fn what_was_held_is_free_and_not_poisoned() {
-    watched("shutdown", Duration::from_secs(60), || {
+    watched("shutdown", Duration::from_mins(1), || {
         let runtime = runtime(1);
         let about = Arc::new(AtomicUsize::new(0));
         let shared = Arc::new((
@@ -120,7 +120,7 @@ fn what_was_held_is_free_and_not_poisoned() {
 
 #[test]
 fn those_who_are_left_meet_without_those_who_went() {
-    watched("shutdown", Duration::from_secs(60), || {
+    watched("shutdown", Duration::from_mins(1), || {
         let runtime = runtime(1);
         let about = Arc::new(AtomicUsize::new(0));
         let (barrier, group) = (Arc::new(Barrier::new(3)), WaitGroup::new());
@@ -128,7 +128,7 @@ fn those_who_are_left_meet_without_those_who_went() {
         group.add(1);
         for _ in 0..2 {
             let it = Arc::clone(&barrier);
-            spawn(&runtime, &about, move || drop(it.wait()));
+            spawn(&runtime, &about, move || _ = it.wait());
             let it = Arc::clone(&pair);
             spawn(&runtime, &about, move || {
                 drop(it.1.wait(it.0.lock().expect("not poisoned")));
@@ -160,7 +160,7 @@ fn those_who_are_left_meet_without_those_who_went() {
 /// A notification whose receiver goes before it has the mutex again is passed on.
 #[test]
 fn a_notification_is_passed_on() {
-    watched("shutdown", Duration::from_secs(60), || {
+    watched("shutdown", Duration::from_mins(1), || {
         let runtime = runtime(1);
         let about = Arc::new(AtomicUsize::new(0));
         let pair = Arc::new((Mutex::new(0), Condvar::new()));

@@ -12,7 +12,7 @@ use std::{
 };
 use sward::thread::{self, Builder};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Sets its flag when it is dropped.
 struct Flag(Arc<AtomicBool>);
@@ -314,6 +314,7 @@ fn a_plain_threads_spawn_goes_to_the_global_runtime() {
     assert_eq!(payload.downcast_ref(), Some(&5_i32));
 }
 
+#[expect(clippy::large_stack_arrays, reason = "the closure has to be large")]
 #[test]
 fn large_aligned_and_empty_closures_run() {
     #[repr(align(4096))]

@@ -178,7 +178,7 @@ fn child_leaves_threads_behind() {
     for number in 0..100 {
         drop(sward::spawn(move || match number % 3 {
             0 => thread::park(),
-            1 => sward::blocking(|| std::thread::sleep(Duration::from_secs(3600))),
+            1 => sward::blocking(|| std::thread::sleep(Duration::from_hours(1))),
             _ => loop {
                 thread::yield_now();
             },

@@ -12,6 +12,7 @@ use std::{
 use sward::{
     Runtime,
     channel::{self, never, select},
+    context::{Context, ContextError},
     net::unix::UnixStream,
     sync::{Condvar, Mutex, RwLock, Semaphore, WaitGroup},
     thread,
@@ -106,6 +107,11 @@ pub(crate) const ALL: &[(&str, fn(), End)] = &[
         with_a_timer_taken_back,
         deadlock(&["parked (channel receive)"]),
     ),
+    (
+        "with_deadlines_called_off",
+        with_deadlines_called_off,
+        deadlock(&["parked (channel receive)"]),
+    ),
     ("after_a_sleep", after_a_sleep, deadlock(&["parked (park)"])),
     (
         "after_a_blocking_call",
@@ -141,6 +147,7 @@ pub(crate) const ALL: &[(&str, fn(), End)] = &[
     ("a_sleeper", a_sleeper, End::Fine),
     ("a_time_out", a_time_out, End::Fine),
     ("a_timer", a_timer, End::Fine),
+    ("a_deadline", a_deadline, End::Fine),
     (
         "a_thread_that_could_send",
         a_thread_that_could_send,
@@ -159,7 +166,7 @@ pub(crate) const ALL: &[(&str, fn(), End)] = &[
 ];
 
 /// The line on which [`where_it_waits`] does.
-const WAITS: &str = "waits at tests/deadlock/cases.rs:174:";
+const WAITS: &str = "waits at tests/deadlock/cases.rs:181:";
 
 const fn deadlock(words: &'static [&'static str]) -> End {
     End::Deadlock(words)
@@ -171,7 +178,7 @@ fn where_it_waits() {
 
 fn wait_here() {
     let (_tx, rx) = channel::unbounded::<()>();
-    drop(rx.recv()); // This is the line.
+    _ = rx.recv(); // This is the line.
 }
 
 fn runtime(workers: usize) -> Runtime {
@@ -200,8 +207,8 @@ fn select_of_two() {
         let (_tx, rx) = channel::unbounded::<()>();
         let (tx, _rx) = channel::bounded(0);
         select! {
-            recv(rx) -> it => drop(it),
-            send(tx, 1) -> it => drop(it),
+            recv(rx) -> it => _ = it,
+            send(tx, 1) -> it => _ = it,
         }
     });
 }
@@ -311,7 +318,9 @@ fn many_workers() {
                 })
             })
             .collect();
-        waiters.into_iter().for_each(|it| drop(it.join()));
+        for it in waiters {
+            drop(it.join());
+        }
     });
 }
 
@@ -319,7 +328,7 @@ fn over_two_runtimes() {
     let (one, two) = (runtime(1), runtime(2));
     let (tx, rx) = channel::bounded::<()>(0);
     let (back, answer) = channel::bounded::<()>(0);
-    let _other = two.spawn(move || rx.recv().and_then(|()| Ok(back.send(()))));
+    let _other = two.spawn(move || rx.recv().map(|()| back.send(())));
     one.run(move || (answer.recv(), tx.send(())).0)
         .expect("never");
 }
@@ -342,8 +351,22 @@ fn with_an_open_socket() {
 
 fn with_a_timer_nobody_reads() {
     sward::run(|| {
-        let _timer = channel::after(Duration::from_secs(3600));
+        let _timer = channel::after(Duration::from_hours(1));
         let (_tx, rx) = channel::unbounded::<()>();
+        rx.recv()
+    })
+    .expect("never");
+}
+
+/// On a green thread, and on kernel threads.
+fn with_deadlines_called_off() {
+    let hour = Duration::from_secs(3600);
+    let root = Context::background().with_timeout(hour);
+    sward::run(move || {
+        let child = root.with_timeout(hour / 2);
+        let (_tx, rx) = channel::unbounded::<()>();
+        root.cancel(ContextError::Canceled);
+        drop(child);
         rx.recv()
     })
     .expect("never");
@@ -354,9 +377,9 @@ fn with_a_timer_taken_back() {
         let (tx, rx) = channel::bounded(1);
         tx.send(()).expect("room");
         let (_tx, nothing) = channel::unbounded::<()>();
-        sward::spawn(move || drop(tx.send(())));
+        sward::spawn(move || _ = tx.send(()));
         for _ in 0..2 {
-            rx.recv_timeout(Duration::from_secs(3600))
+            rx.recv_timeout(Duration::from_hours(1))
                 .expect("it was sent");
         }
         nothing.recv()
@@ -418,6 +441,14 @@ fn every_run_panics() {
         assert_eq!(said.as_deref(), Some(crate::MESSAGE));
     }
     assert_eq!(sward::run(|| sward::spawn(|| 42).join().ok()), Some(42));
+}
+
+/// The only one who could run for long is the keeper of deadlines.
+fn a_deadline() {
+    sward::run(|| {
+        let context = Context::background().with_timeout(LONG);
+        assert!(context.done().recv().is_err());
+    });
 }
 
 fn a_sleeper() {

@@ -18,7 +18,7 @@ use std::{
 const CASE: &str = "SWARD_DEADLOCK_CASE";
 const MESSAGE: &str = "all green threads are asleep - deadlock!";
 /// For how long a case may run that ends by itself.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// What a case is to come to.
 #[derive(Debug, Clone, Copy)]

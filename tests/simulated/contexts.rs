@@ -50,7 +50,7 @@ fn an_end_and_a_deadline_at_the_same_moment_end_it_once() {
     sim::explore(0..300, || {
         let context = Context::background().with_timeout(HOUR);
         let (tx, calls) = unbounded();
-        drop(context.after_func(move || drop(tx.send("called"))));
+        drop(context.after_func(move || _ = tx.send("called")));
         let canceller = spawn({
             let context = context.clone();
             move || {

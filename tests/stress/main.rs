@@ -19,7 +19,7 @@ use std::{
 use support::{Rng, runtime, seeds, watched};
 
 /// How long one plan may take, however loaded the machine is.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// Runs `plan` for each seed as the main green thread of runtimes of several sizes.
 fn storm(what: &'static str, plan: fn(&mut Rng, usize)) {

@@ -101,7 +101,9 @@ fn nested_scopes_borrow() {
             if rng.below(4) == 0 {
                 thread::sleep(micros(&mut rng, 100));
             }
-            cells.iter_mut().for_each(|it| *it += 1);
+            for it in cells {
+                *it += 1;
+            }
             return;
         }
         let (left, right) = cells.split_at_mut(1 + rng.below(cells.len() - 1));

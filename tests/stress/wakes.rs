@@ -77,7 +77,7 @@ fn tokens_race_with_time_outs() {
                         match rng.below(3) {
                             0 => thread::park(),
                             1 => thread::park_timeout(micros(&mut rng, 60)),
-                            _ => thread::park_timeout(Duration::from_secs(3600)),
+                            _ => thread::park_timeout(Duration::from_hours(1)),
                         }
                         parks += 1;
                     }

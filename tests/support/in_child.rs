@@ -1,4 +1,6 @@
-//! Runs an ignored test of the same binary in a process of its own: it may die, or be alone with its limits.
+//! Runs an ignored test of the same binary in a process of its own.
+//!
+//! It may die there, or be alone with its limits.
 
 use std::{
     env, io,
@@ -11,14 +13,14 @@ use std::{
 
 /// What a child process came to.
 #[derive(Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     pub status: ExitStatus,
     pub said: String,
     pub complained: String,
 }
 
 /// Runs the ignored test of that path, for a minute at most; `prepare` may change the command.
-pub fn run(test: &str, prepare: impl FnOnce(&mut Command)) -> Ended {
+pub(crate) fn run(test: &str, prepare: impl FnOnce(&mut Command)) -> Ended {
     let mut command = Command::new(env::current_exe().expect("this program"));
     command
         .args([
@@ -34,7 +36,7 @@ pub fn run(test: &str, prepare: impl FnOnce(&mut Command)) -> Ended {
     let mut child = command.spawn().expect("a child process");
     let said = reader(child.stdout.take());
     let complained = reader(child.stderr.take());
-    let status = wait(&mut child, Duration::from_secs(60));
+    let status = wait(&mut child, Duration::from_mins(1));
     let text = |it: thread::JoinHandle<io::Result<Vec<u8>>>| {
         let bytes = it.join().expect("no panic").expect("the child's output");
         String::from_utf8_lossy(&bytes).into_owned()
@@ -65,7 +67,7 @@ fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
         }
         if Instant::now() >= end {
             child.kill().expect("our child");
-            _ = child.wait();
+            drop(child.wait());
             return None;
         }
         thread::sleep(Duration::from_millis(5));
@@ -74,13 +76,13 @@ fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
 
 /// Asserts that the test passes there.
 #[track_caller]
-pub fn succeeds(test: &str) {
+pub(crate) fn succeeds(test: &str) {
     succeeds_with(test, |_| {});
 }
 
 /// Asserts that the test passes in a process so prepared.
 #[track_caller]
-pub fn succeeds_with(test: &str, prepare: impl FnOnce(&mut Command)) {
+pub(crate) fn succeeds_with(test: &str, prepare: impl FnOnce(&mut Command)) {
     let Ended {
         status,
         said,
@@ -94,7 +96,7 @@ pub fn succeeds_with(test: &str, prepare: impl FnOnce(&mut Command)) {
 
 /// Asserts that the test dies there by `signal`. Returns what it said on its standard error.
 #[track_caller]
-pub fn dies(test: &str, signal: i32) -> String {
+pub(crate) fn dies(test: &str, signal: i32) -> String {
     let ended = run(test, |_| {});
     assert_eq!(ended.status.signal(), Some(signal), "{ended:?}");
     ended.complained

@@ -6,7 +6,7 @@
     reason = "each test binary uses a part"
 )]
 
-pub mod in_child;
+pub(crate) mod in_child;
 
 use std::{env, fmt, panic, process::abort, sync::mpsc, thread, time::Duration};
 
@@ -105,7 +105,7 @@ pub(crate) fn watched<T: Send + 'static>(
         .name(format!("{name} ({what})"))
         .spawn(move || {
             let result = f();
-            drop(done.send(()));
+            _ = done.send(());
             result
         })
         .expect("a thread for the test");
