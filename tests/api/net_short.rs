@@ -174,7 +174,6 @@ fn readers_share_what_comes_in_short_pieces() {
 
 /// A read stops at the mark of urgent data, short, with more behind it that no news will come of.
 #[test]
-#[expect(unsafe_code, reason = "std cannot send urgent data")]
 fn what_is_behind_urgent_data_is_read_without_news() {
     on_every_real_home(|home| {
         for _ in 0..20 {
