@@ -1,5 +1,10 @@
 //! Writes what a busy program does into a file for <https://ui.perfetto.dev>.
 //!
+//! Shows `trace::start` and `trace::stop`: each turn of a green thread is a slice on its worker's track. The
+//! program is a prime sieve, a chain of green threads that pass numbers on.
+//!
+//! Run it:
+//!
 //! ```text
 //! cargo run --release --example trace -- trace.json
 //! ```

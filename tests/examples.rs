@@ -45,6 +45,10 @@ const CHANGING: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "trace",
+        &["95 primes", "look at it on https://ui.perfetto.dev"],
+    ),
+    (
         "tour",
         &[
             "1. A crowd",

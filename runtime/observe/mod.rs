@@ -42,7 +42,7 @@ pub fn metrics() -> Metrics {
 /// Lists all green threads of the process: what each does, what it waits for, where and for how long, and
 /// where it was spawned.
 ///
-/// It stops nobody, and takes some 50 nanoseconds for each. See [`Runtime::dump`](crate::Runtime::dump) for
+/// It stops nobody, and takes a few tenths of a microsecond for each. See [`Runtime::dump`](crate::Runtime::dump) for
 /// those of one runtime.
 ///
 /// # Examples

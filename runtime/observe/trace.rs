@@ -221,9 +221,9 @@ pub fn start(path: impl AsRef<Path>) -> io::Result<()> {
     state.last = state.last.wrapping_add(1).max(1);
     SESSION.store(state.last, Relaxed);
     drop(state);
-    monitor::runtimes()
-        .iter()
-        .for_each(|it| it.look_for_trace());
+    for it in monitor::runtimes() {
+        it.look_for_trace();
+    }
     Ok(())
 }
 
@@ -240,9 +240,9 @@ pub fn stop() -> io::Result<()> {
     SESSION.store(0, Relaxed);
     let trace = state.trace.take();
     drop(state);
-    monitor::runtimes()
-        .iter()
-        .for_each(|it| it.look_for_trace());
+    for it in monitor::runtimes() {
+        it.look_for_trace();
+    }
     match trace {
         Some(trace) => wait::blocking(|| trace.write()),
         None => Err(io::Error::new(

@@ -1,6 +1,6 @@
 //! Files and directories: std's functions, from green threads too.
 
-use crate::support::{Home, on_every_home};
+use crate::support::{Home, on_every_real_home};
 use std::{
     io::{ErrorKind, IoSlice, Read, Seek, SeekFrom, Write},
     os::unix::fs::{FileExt, PermissionsExt},
@@ -33,7 +33,7 @@ impl Drop for Folder {
 
 #[test]
 fn files_are_written_and_read() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let folder = Folder::new(home, "files");
         let path = folder.path("words");
         fs::write(&path, "some words").expect("room");
@@ -69,7 +69,7 @@ fn files_are_written_and_read() {
 
 #[test]
 fn a_file_has_a_place_and_options() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let folder = Folder::new(home, "options");
         let path = folder.path("file");
         let mut file = File::create_new(&path).expect("a file");
@@ -113,7 +113,7 @@ fn a_file_has_a_place_and_options() {
 fn directories_are_made_read_and_removed() {
     // More than are read at once.
     const FILES: usize = 300;
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let folder = Folder::new(home, "directories");
         DirBuilder::new()
             .recursive(true)
@@ -149,7 +149,7 @@ fn directories_are_made_read_and_removed() {
 /// A lock of a file is waited for away from the worker: on one worker its holder goes on.
 #[test]
 fn waiting_for_a_file_s_lock_lets_its_holder_run() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let folder = Folder::new(home, "locks");
         let path = folder.path("lock");
         let held = File::create(&path).expect("a file");

@@ -1,6 +1,6 @@
 //! Any descriptor waits green; the standard streams keep their mode; copying.
 
-use crate::support::{in_child, on_every_home};
+use crate::support::{in_child, on_every_real_home};
 use std::{
     fs,
     io::{PipeReader, PipeWriter, pipe},
@@ -39,7 +39,7 @@ fn is_nonblocking(descriptor: BorrowedFd<'_>) -> bool {
 #[test]
 fn a_pipe_carries_more_than_it_holds() {
     const BYTES: usize = 1 << 20;
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let (mut reader, mut writer) = green_pipe();
         let sender = home.spawn(move || {
             let bytes: Vec<_> = (0..BYTES).map(pattern).collect();
@@ -55,7 +55,7 @@ fn a_pipe_carries_more_than_it_holds() {
 /// Go's pipe tests: who writes to nobody is told, and nobody is killed.
 #[test]
 fn a_pipe_without_its_other_end_ends() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         let (mut reader, writer) = green_pipe();
         drop(writer);
         assert_eq!(reader.read(&mut [0]).expect("an end"), 0);
@@ -68,7 +68,7 @@ fn a_pipe_without_its_other_end_ends() {
 
 #[test]
 fn one_may_read_while_another_writes() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let (near, far) = UnixStream::pair().expect("descriptors");
         let near = Arc::new(Async::new(near).expect("a socket"));
         let far = Arc::new(Async::new(far).expect("a socket"));
@@ -89,7 +89,7 @@ fn one_may_read_while_another_writes() {
 
 #[test]
 fn a_read_in_vain_times_out_never_early() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         let (mut reader, mut writer) = green_pipe();
         let timeout = Duration::from_millis(5);
         reader.set_read_timeout(Some(timeout)).expect("a pipe");
@@ -111,7 +111,7 @@ fn a_read_in_vain_times_out_never_early() {
 #[expect(unsafe_code, reason = "std has no eventfd")]
 fn any_call_waits_until_it_would_not_block() {
     use std::os::fd::FromRawFd;
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         // SAFETY: takes numbers only.
         let number = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
         assert!(number >= 0);
@@ -141,7 +141,7 @@ fn any_call_waits_until_it_would_not_block() {
 /// Go: a regular file is read and written, and has no deadline.
 #[test]
 fn what_cannot_be_polled_works_without_timeouts() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let path = std::env::temp_dir().join(format!("sward-io-{}-{home:?}", std::process::id()));
         let file = fs::File::options()
             .read(true)
@@ -169,7 +169,7 @@ fn what_cannot_be_polled_works_without_timeouts() {
 
 #[test]
 fn the_mode_comes_back_with_what_was_wrapped() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         let (reader, writer) = pipe().expect("descriptors");
         let wrapped = Async::new(&reader).expect("a pipe");
         assert!(is_nonblocking(reader.as_fd()));
@@ -188,7 +188,7 @@ fn the_mode_comes_back_with_what_was_wrapped() {
 
 #[test]
 fn everything_is_copied() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let (mut reader, mut writer) = green_pipe();
         let sender = home.spawn(move || io::copy(&mut io::repeat(7).take(200_000), &mut writer));
         let mut copied = Vec::new();

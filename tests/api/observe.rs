@@ -113,19 +113,23 @@ fn one_switch_in_64_is_looked_at_for_how_long_it_waited_to_run() {
 fn a_stall_shows_in_the_histogram() {
     let runtime = runtime(1);
     let stall = Duration::from_micros(300);
-    runtime.run(move || {
-        for _ in 0..200 {
-            // It waits for its turn while this one computes, for less than it takes to lose the processor.
-            let child = sward::spawn(|| ());
-            let start = Instant::now();
-            while start.elapsed() < stall {
-                std::hint::spin_loop();
+    // One turn in 64 is measured; and on a busy machine the child may get another thread's processor.
+    let shows = (0..100).any(|_| {
+        runtime.run(move || {
+            for _ in 0..64 {
+                // It waits for its turn while this one computes, for less than it takes to lose the
+                // processor.
+                let child = sward::spawn(|| ());
+                let start = Instant::now();
+                while start.elapsed() < stall {
+                    std::hint::spin_loop();
+                }
+                child.join().expect("no panic");
             }
-            child.join().expect("no panic");
-        }
+        });
+        runtime.metrics().run_delay.quantile(1.0) >= stall
     });
-    let delay = runtime.metrics().run_delay;
-    assert!(delay.quantile(1.0) >= stall, "{delay:?}");
+    assert!(shows, "{:?}", runtime.metrics().run_delay);
 }
 
 #[test]

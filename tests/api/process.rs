@@ -1,6 +1,6 @@
 //! Children on every home: pipes, ends, exits; who waits leaves the worker.
 
-use crate::support::{on_every_home, watched};
+use crate::support::{on_every_real_home, watched};
 use std::{
     io::{ErrorKind, Read, Write},
     os::unix::process::ExitStatusExt,
@@ -21,7 +21,7 @@ fn shell(script: &str) -> Command {
 
 #[test]
 fn output_is_what_the_child_says() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         let mut command = shell("echo said; echo complained >&2; cat; exit 3");
         for _ in 0..2 {
             let output = command.output().expect("a child");
@@ -49,7 +49,7 @@ fn output_is_what_the_child_says() {
 /// More than two pipes hold, on both at once.
 #[test]
 fn both_outputs_are_read_at_once() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         let output = shell(
             "head -c 300000 /dev/zero >&2; head -c 200000 /dev/zero; head -c 100000 /dev/zero >&2",
         )
@@ -65,7 +65,7 @@ fn both_outputs_are_read_at_once() {
 
 #[test]
 fn a_child_answers_through_its_pipes() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         let mut child = Command::new("cat")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -90,7 +90,7 @@ fn a_child_answers_through_its_pipes() {
 
 #[test]
 fn pipes_go_from_child_to_child() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         let mut first = shell("head -c 500000 /dev/zero")
             .stdout(Stdio::piped())
             .spawn()
@@ -109,7 +109,7 @@ fn pipes_go_from_child_to_child() {
 /// Go's `TestSignalExitStatus`.
 #[test]
 fn a_killed_child_says_by_what() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let mut child = Command::new("sleep").arg("1000").spawn().expect("a child");
         let id = child.id();
         let waiter = home.spawn(move || child.wait().expect("ours"));
@@ -130,7 +130,7 @@ fn a_killed_child_says_by_what() {
 /// On one worker: the child only ends when another green thread has run.
 #[test]
 fn waiting_for_a_child_leaves_the_worker() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let mut child = Command::new("cat")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -169,7 +169,7 @@ fn children_start_while_signals_come() {
             }
         }
     });
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let children: Vec<_> = (0..4)
             .map(|_| {
                 home.spawn(|| {

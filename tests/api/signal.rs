@@ -1,6 +1,6 @@
 //! Signals as messages: Go's promises of `os/signal`, each test with signals of its own.
 
-use crate::support::{in_child, on_every_home};
+use crate::support::{in_child, on_every_real_home};
 use std::{
     io::ErrorKind,
     os::unix::process::ExitStatusExt,
@@ -23,7 +23,7 @@ fn raise(number: i32) {
 
 #[test]
 fn each_subscriber_is_sent_its_signals() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         let one = signal::notify([signal::SIGUSR1]).expect("a handler");
         let both = signal::notify([signal::SIGUSR1, signal::SIGUSR2]).expect("handlers");
         raise(signal::SIGUSR1);
@@ -40,7 +40,7 @@ fn each_subscriber_is_sent_its_signals() {
 
 #[test]
 fn signals_are_an_arm_of_a_choice() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let winks = signal::notify([signal::SIGWINCH]).expect("a handler");
         let (tx, rx) = sward::channel::bounded::<()>(0);
         let sender = home.spawn(|| raise(signal::SIGWINCH));
@@ -57,7 +57,7 @@ fn signals_are_an_arm_of_a_choice() {
 /// Go's `TestStress`: nobody is waited for, and what there is no room for is lost.
 #[test]
 fn a_subscriber_that_does_not_receive_holds_nobody_up() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         let lazy = signal::notify([signal::SIGURG]).expect("a handler");
         let eager = signal::notify([signal::SIGURG]).expect("a handler");
         for _ in 0..100 {
@@ -101,7 +101,7 @@ fn subscriptions_come_and_go_while_signals_come() {
 fn child_in_the_rain() {
     // Keeps the program alive while no other subscription is there.
     let always = signal::notify([signal::SIGHUP]).expect("a handler");
-    on_every_home(move |_| {
+    on_every_real_home(move |_| {
         for _ in 0..1000 {
             let short = signal::notify([signal::SIGHUP]).expect("a handler");
             raise(signal::SIGHUP);
