@@ -289,8 +289,10 @@ fn deliver_all(mut event: File) {
         let default = table.deliver(pending);
         drop(table);
         for signal in members(default) {
+            // SAFETY: it takes nothing.
+            let process = unsafe { libc::getpid() };
             // SAFETY: takes numbers only.
-            let outcome = unsafe { libc::kill(libc::getpid(), signal) };
+            let outcome = unsafe { libc::kill(process, signal) };
             debug_assert_eq!(outcome, 0, "a process may send itself any signal");
         }
     }
