@@ -36,7 +36,14 @@ const STEADY: &[&str] = &[
 
 /// Those that print figures, and what stands in their lines all the same, in order.
 const CHANGING: &[(&str, &[&str])] = &[
-    ("grep", &["examples/grep.rs:", "1 line in 1 file"]),
+    (
+        "grep",
+        &[
+            "examples/grep.rs:",
+            "a needle in a haystack",
+            "1 line in 1 file",
+        ],
+    ),
     (
         "tour",
         &[
@@ -84,10 +91,7 @@ static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
 
 fn command(example: &str) -> Command {
     let mut command = Command::new(BUILT.join(example));
-    command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
     command
 }
 
@@ -104,8 +108,6 @@ impl Drop for Guard {
 /// Runs an example to its end, which must be a good one.
 fn run(example: &str) -> String {
     let mut child = command(example);
-    // What differs from run to run goes there.
-    child.stderr(Stdio::null());
     let mut child = Guard(child.spawn().expect("the example starts"));
     let mut stdout = child.0.stdout.take().expect("it was asked for");
     let (done, ended) = mpsc::channel();
@@ -146,8 +148,8 @@ fn every_example_is_run() {
     let found: BTreeSet<_> = fs::read_dir(folder)
         .expect("there are examples")
         .map(|it| it.expect("the folder can be read").path())
-        // A folder without a program is what several of them share.
-        .filter(|it| !it.is_dir() || it.join("main.rs").exists())
+        // A folder without a program of its own is shared by others.
+        .filter(|it| it.is_file() || it.join("main.rs").is_file())
         .filter_map(|it| Some(it.file_stem()?.to_str()?.to_owned()))
         .collect();
     let listed: BTreeSet<_> = CHANGING

@@ -33,14 +33,14 @@ const LONGER: &[(&str, usize, &str)] = &[
     ),
     ("runtime/wait/source.rs", 900, "one protocol with its model"),
     (
-        "runtime/fs.rs",
-        900,
-        "std's names, one after the other, each a line of code",
-    ),
-    (
         "tests/api/net_tcp.rs",
         900,
         "a claim after the other, all of TCP",
+    ),
+    (
+        "runtime/fs.rs",
+        900,
+        "std's functions and types, one by one",
     ),
 ];
 
@@ -74,6 +74,7 @@ const UNSAFE: &[&str] = &[
     "runtime/net/udp.rs",
     "runtime/net/unix.rs",
     "runtime/observe/dump.rs",
+    "runtime/observe/signal.rs",
     "runtime/process.rs",
     "runtime/scheduler/kernel.rs",
     "runtime/scheduler/mod.rs",
@@ -81,6 +82,7 @@ const UNSAFE: &[&str] = &[
     "runtime/scheduler/processor.rs",
     "runtime/scheduler/shutdown.rs",
     "runtime/scheduler/worker.rs",
+    "runtime/scheduler/worker/calls.rs",
     "runtime/sim/explorer.rs",
     "runtime/sim/home.rs",
     "runtime/sim/simulation.rs",

@@ -7,22 +7,23 @@
 //! kernel thread itself: a time-out alone starts no runtime.
 //!
 //! ```text
-//!   set ──► registry ──► the home's keeper: alarms, wakes at ──► unpark, if that is earlier
+//!   set ──► registry ──► the home's keeper: alarms, wakes at ──► call it, if that is earlier
 //!                              │
 //!              due: contexts ◄─┴─► none left: gone, out of the registry
 //! ```
 //!
-//! A keeper starts with the first deadline and goes when it wakes up and none is left. Calling a
-//! deadline off does not wake it: it finds out when it would have been due. So a server whose
-//! requests all have a time-out of a minute, and never reach it, wakes up once a minute for that.
+//! A keeper starts with the first deadline. Calling a deadline off does not wake it, unless that was the
+//! last: then a home's goes, and the kernel threads' waits on without a deadline, since a kernel thread is
+//! dear to start. So none stays that looks as if something were still to come, for which a deadlock
+//! would not be reported.
 //!
 //! # Invariants
 //!
 //! - Who is in the registry has somebody to keep it, or is about to have: entries come and go under
 //!   the registry's lock, and a keeper that leaves for whatever reason has no alarms any more. If it is
 //!   called off because its home shuts down, the contexts that live on go to the kernel threads' keeper.
-//! - `wakes_at` is no later than the first alarm when the keeper parks. Whoever sets an earlier one
-//!   makes it so and leaves an unpark token, so that it is seen however they meet.
+//! - `wakes_at` is no later than the first alarm when the keeper waits. It looks and joins the line in
+//!   one section, and whoever sets an earlier alarm calls it in the same.
 //! - Locks: the registry's before a keeper's; no context's with either, and nothing of the user's in them.
 
 use super::node::{End, Node};
@@ -32,15 +33,15 @@ use crate::{
         alarms::{AlarmKey, Alarms},
         clock,
     },
-    thread::{self, Builder, Thread},
-    wait::{self, home},
+    thread::Builder,
+    wait::{self, NO_SLOT, home, line::Line, reason::Reason, wait_in_line},
 };
 use std::{
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, LazyLock, Weak},
     thread as kernel,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// The keepers that take alarms.
@@ -74,8 +75,8 @@ struct State {
     alarms: Alarms<Weak<Node>>,
     /// When it means to look again.
     wakes_at: u64,
-    /// Who keeps it; nobody yet, when it is new.
-    thread: Option<Thread>,
+    /// Who keeps it, while that waits.
+    line: Line,
 }
 
 /// A deadline that is set, until this is dropped.
@@ -87,8 +88,15 @@ pub(super) struct Alarm {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        let node = self.keeper.state.lock().alarms.cancel(self.key);
-        drop(node);
+        let mut state = self.keeper.state.lock();
+        let node = state.alarms.cancel(self.key);
+        let call = if state.alarms.len() == 0 {
+            state.line.call_first()
+        } else {
+            None
+        };
+        drop(state);
+        drop((node, call));
     }
 }
 
@@ -105,17 +113,15 @@ pub(super) fn set(place: Place, deadline: Instant, node: Weak<Node>) -> Alarm {
     });
     let mut state = keeper.state.lock();
     let key = state.alarms.insert(deadline, node);
-    let sleeper = if deadline < state.wakes_at {
+    let call = if deadline < state.wakes_at {
         state.wakes_at = deadline;
-        state.thread.clone()
+        state.line.call_first()
     } else {
         None
     };
     drop(state);
     drop(keepers);
-    if let Some(sleeper) = sleeper {
-        sleeper.unpark();
-    }
+    drop(call);
     if is_new {
         // If it cannot be started, the watch that it was to be looks after its alarms.
         drop(start(Watch(Arc::clone(&keeper))));
@@ -143,20 +149,9 @@ impl Keeper {
             state: Lock::new(State {
                 alarms: Alarms::new(),
                 wakes_at: u64::MAX,
-                thread: None,
+                line: Line::new(),
             }),
         }
-    }
-
-    /// The contexts whose deadline has come, and when to look again, if ever.
-    fn turn(&self, now: u64) -> (Vec<Arc<Node>>, Option<u64>) {
-        let mut due = Vec::new();
-        let mut state = self.state.lock();
-        state.alarms.advance(now, |it| due.extend(it.upgrade()));
-        let next = state.alarms.next();
-        state.wakes_at = next.unwrap_or(u64::MAX);
-        drop(state);
-        (due, next)
     }
 
     /// Leaves the registry if there is nothing to keep. If this returns `true`, it has.
@@ -177,21 +172,38 @@ struct Watch(Arc<Keeper>);
 
 impl Watch {
     fn keep(&self) {
-        self.0.state.lock().thread = Some(thread::current());
+        let keeper = &*self.0;
         loop {
             let now = clock::to_ns(wait::now());
-            let (due, next) = self.0.turn(now);
+            let mut due = Vec::new();
+            let mut state = keeper.state.lock();
+            state.alarms.advance(now, |it| due.extend(it.upgrade()));
+            let next = state.alarms.next();
             if !due.is_empty() {
+                drop(state);
                 for node in due {
                     // What the user left in a context may panic when it is dropped; others are due.
                     drop(catch_unwind(AssertUnwindSafe(move || {
                         node.end(&End::deadline_exceeded());
                     })));
                 }
-            } else if let Some(next) = next {
-                thread::park_timeout(Duration::from_nanos(next.saturating_sub(now)));
-            } else if self.0.retire() {
-                return;
+            } else if next.is_some() || keeper.place == Place::Kernel {
+                state.wakes_at = next.unwrap_or(u64::MAX);
+                let deadline = next.map(clock::from_ns);
+                // Called or late, it looks again.
+                _ = wait_in_line(
+                    &keeper.state,
+                    state,
+                    |it| &mut it.line,
+                    NO_SLOT,
+                    Reason::Sleep,
+                    deadline,
+                );
+            } else {
+                drop(state);
+                if keeper.retire() {
+                    return;
+                }
             }
         }
     }

@@ -127,8 +127,8 @@ impl Context {
     ///
     /// If this one's deadline is sooner, that counts. A deadline that has passed has ended it already,
     /// when this returns. The clock is [`time::now`](crate::time::now)'s. All deadlines of a runtime are
-    /// kept by one green thread, those of all kernel threads by one kernel thread, which come and go as
-    /// needed; one that is called off costs nothing more.
+    /// kept by one green thread, those of all kernel threads by one kernel thread, which start when they
+    /// are needed.
     ///
     /// # Examples
     ///

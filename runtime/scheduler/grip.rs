@@ -380,9 +380,6 @@ mod model {
     fn a_lent_processor_has_one_taker() {
         loom::model(|| {
             let shared = shared(true);
-            assert!(shared.grip.enter());
-            shared.touch();
-            shared.grip.lend();
             let takers = [(); 2].map(|()| {
                 let shared = Arc::clone(&shared);
                 thread::spawn(move || {
@@ -393,6 +390,9 @@ mod model {
                     usize::from(taken)
                 })
             });
+            assert!(shared.grip.enter(), "not lent yet");
+            shared.touch();
+            shared.grip.lend();
             let back = shared.grip.take_back();
             if back {
                 shared.touch();

@@ -427,3 +427,41 @@ fn text_of(payload: &(dyn Any + Send)) -> String {
         None => "a panic whose payload is no text".to_owned(),
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{Explorer, explore};
+    use crate::{coroutine::stack::StackClass, spawn, thread};
+
+    /// A size that no other test of this binary uses.
+    const BYTES: usize = 40 << 10;
+
+    #[test]
+    fn every_run_gives_its_stacks_back() {
+        let class = StackClass::of(BYTES).expect("a class");
+        let run = |seeds| {
+            Explorer::new().stack_size(BYTES).seeds(seeds).run(|| {
+                for _ in 0..50 {
+                    spawn(thread::park);
+                }
+                thread::yield_now();
+            });
+            class.counts()
+        };
+        let first = run(0..1);
+        assert_eq!((first.promised, first.out), (0, 0));
+        let later = run(1..200);
+        assert_eq!((later.promised, later.out), (0, 0));
+        assert_eq!(later.warm + later.cold, first.warm + first.cold);
+    }
+
+    #[test]
+    fn the_seeds_may_come_from_anywhere() {
+        let count = std::cell::Cell::new(0);
+        explore([3, 1, 4], || count.set(count.get() + 1));
+        explore((0..10).filter(|it| it % 2 == 0), || {
+            count.set(count.get() + 1);
+        });
+        assert_eq!(count.get(), 8);
+    }
+}

@@ -646,7 +646,7 @@ impl Drop for Counted<'_> {
 
 #[cfg(all(test, loom))]
 mod model {
-    use super::{Counted, Direction, Ready, Source};
+    use super::{Counted, Direction, Location, Ready, Source, Wish};
     use crate::base::primitives::{AtomicUsize, Ordering::Relaxed};
     use loom::{model::Builder, thread};
     use std::{io, sync::Arc};

@@ -12,6 +12,7 @@ use std::{
 use sward::{
     Runtime,
     channel::{self, never, select},
+    context::{Context, ContextError},
     net::unix::UnixStream,
     sync::{Condvar, Mutex, RwLock, Semaphore, WaitGroup},
     thread,
@@ -106,6 +107,11 @@ pub(crate) const ALL: &[(&str, fn(), End)] = &[
         with_a_timer_taken_back,
         deadlock(&["parked (channel receive)"]),
     ),
+    (
+        "with_deadlines_called_off",
+        with_deadlines_called_off,
+        deadlock(&["parked (channel receive)"]),
+    ),
     ("after_a_sleep", after_a_sleep, deadlock(&["parked (park)"])),
     (
         "after_a_blocking_call",
@@ -138,9 +144,11 @@ pub(crate) const ALL: &[(&str, fn(), End)] = &[
         every_run_panics,
         End::Recovers,
     ),
+    ("a_dump_on_a_signal", a_dump_on_a_signal, DUMPED),
     ("a_sleeper", a_sleeper, End::Fine),
     ("a_time_out", a_time_out, End::Fine),
     ("a_timer", a_timer, End::Fine),
+    ("a_deadline", a_deadline, End::Fine),
     (
         "a_thread_that_could_send",
         a_thread_that_could_send,
@@ -158,8 +166,15 @@ pub(crate) const ALL: &[(&str, fn(), End)] = &[
     ("much_ado", much_ado, End::Fine),
 ];
 
+/// What a dump says of [`a_dump_on_a_signal`]'s green threads, in a runtime of its own and in another.
+const DUMPED: End = End::Says(&[
+    "sward: 2 green threads\n",
+    "\"signalled\": parked (park) for ",
+    "parked (sleep) for ",
+]);
+
 /// The line on which [`where_it_waits`] does.
-const WAITS: &str = "waits at tests/deadlock/cases.rs:174:";
+const WAITS: &str = "waits at tests/deadlock/cases.rs:189:";
 
 const fn deadlock(words: &'static [&'static str]) -> End {
     End::Deadlock(words)
@@ -351,6 +366,20 @@ fn with_a_timer_nobody_reads() {
     .expect("never");
 }
 
+/// On a green thread, and on kernel threads.
+fn with_deadlines_called_off() {
+    let hour = Duration::from_secs(3600);
+    let root = Context::background().with_timeout(hour);
+    sward::run(move || {
+        let child = root.with_timeout(hour / 2);
+        let (_tx, rx) = channel::unbounded::<()>();
+        root.cancel(ContextError::Canceled);
+        drop(child);
+        rx.recv()
+    })
+    .expect("never");
+}
+
 fn with_a_timer_taken_back() {
     sward::run(|| {
         let (tx, rx) = channel::bounded(1);
@@ -420,6 +449,34 @@ fn every_run_panics() {
         assert_eq!(said.as_deref(), Some(crate::MESSAGE));
     }
     assert_eq!(sward::run(|| sward::spawn(|| 42).join().ok()), Some(42));
+}
+
+/// The only one who could run for long is the keeper of deadlines.
+fn a_deadline() {
+    sward::run(|| {
+        let context = Context::background().with_timeout(LONG);
+        assert!(context.done().recv().is_err());
+    });
+}
+
+/// While everybody sleeps, and so does the monitor.
+fn a_dump_on_a_signal() {
+    let builder = Runtime::builder().workers(1).dump_on(libc::SIGUSR1);
+    let runtime = builder.build().expect("a signal to be had");
+    let named = thread::Builder::new().name("signalled".to_owned());
+    let parked = runtime.run(|| named.spawn(thread::park));
+    let pid = std::process::id().to_string();
+    let keep = runtime.spawn(|| thread::sleep(Duration::from_secs(3600)));
+    loop {
+        let kill = std::process::Command::new("kill")
+            .args(["-USR1", &pid])
+            .status();
+        assert!(kill.is_ok_and(|it| it.success()));
+        kernel::sleep(LONG);
+        if parked.as_ref().is_ok_and(thread::JoinHandle::is_finished) || keep.is_finished() {
+            break;
+        }
+    }
 }
 
 fn a_sleeper() {

@@ -130,6 +130,42 @@ fn bursts_of_blocking_calls() {
     });
 }
 
+/// Pinned green threads, others, and kernel threads unpark and join each other.
+#[test]
+fn pinned_threads_take_part() {
+    storm("pinned", |rng, _| {
+        let threads: Vec<_> = (0..6)
+            .map(|_| {
+                let seed = rng.next();
+                let pinned = thread::Builder::new().spawn_pinned(move || {
+                    let mut rng = Rng::new(seed);
+                    let before = kernel::current().id();
+                    for _ in 0..20 {
+                        let me = thread::current();
+                        let child = sward::spawn(move || {
+                            thread::yield_now();
+                            me.unpark();
+                        });
+                        match rng.below(3) {
+                            0 => thread::sleep(micros(&mut rng, 100)),
+                            1 => thread::park_timeout(micros(&mut rng, 100)),
+                            _ => thread::park(),
+                        }
+                        child.join().expect("no panic");
+                        // A token may be left over from this round.
+                        thread::park_timeout(Duration::ZERO);
+                    }
+                    kernel::current().id() == before
+                });
+                pinned.expect("a kernel thread")
+            })
+            .collect();
+        for thread in threads {
+            assert!(thread.join().expect("no panic"));
+        }
+    });
+}
+
 /// Threads that look at a kernel thread's own things across blocking calls, and pass work to and fro
 /// between green and kernel threads.
 #[test]

@@ -94,6 +94,47 @@ fn shutdown_under_load() {
     });
 }
 
+/// A runtime is dropped while all of its workers are stuck, and pinned threads wait: who comes back in time
+/// ends, and the rest is abandoned in bounded time.
+#[test]
+fn shutdown_beside_hogs() {
+    plans("shutdown beside hogs", |rng, workers| {
+        for _ in 0..4 {
+            let alive = Arc::new(AtomicUsize::new(0));
+            let it = runtime(workers.min(4));
+            for _ in 0..8 {
+                let (seed, mark) = (rng.next(), Alive::new(&alive));
+                drop(it.spawn(move || {
+                    let _mark = mark;
+                    let mut rng = Rng::new(seed);
+                    for _ in 0..4 {
+                        compute(micros(&mut rng, 3_000));
+                        kernel::sleep(micros(&mut rng, 2_000));
+                        thread::yield_now();
+                    }
+                    thread::park();
+                }));
+            }
+            let mark = Alive::new(&alive);
+            let pinned = it.spawn(|| {
+                thread::Builder::new().spawn_pinned(move || {
+                    let _mark = mark;
+                    thread::park();
+                })
+            });
+            kernel::sleep(micros(rng, 4_000));
+            let start = Instant::now();
+            it.shutdown_timeout(Duration::from_secs(60));
+            assert!(start.elapsed() < Duration::from_secs(30));
+            assert_eq!(alive.load(SeqCst), 0);
+            // Not begun when it was closed, or pinned by then.
+            if let Ok(Ok(pinned)) = pinned.join() {
+                drop(pinned.join());
+            }
+        }
+    });
+}
+
 /// Several runtimes at once, each built, used and dropped by green threads of another.
 #[test]
 fn runtimes_start_and_stop_within_runtimes() {
