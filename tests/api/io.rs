@@ -37,7 +37,7 @@ fn a_pipe_carries_more_than_it_holds() {
     on_every_home(|home| {
         let (mut reader, mut writer) = green_pipe();
         let sender = home.spawn(move || {
-            let bytes: Vec<_> = (0..BYTES).map(|it| (it % 251) as u8).collect();
+            let bytes: Vec<_> = (0..251_u8).cycle().take(BYTES).collect();
             writer.write_all(&bytes).expect("a reader");
         });
         let mut bytes = Vec::new();
@@ -190,7 +190,7 @@ fn the_mode_comes_back_with_what_was_wrapped() {
 fn everything_is_copied() {
     on_every_home(|home| {
         let (mut reader, mut writer) = green_pipe();
-        let sender = home.spawn(move || io::copy(&mut &[7; 200_000][..], &mut writer));
+        let sender = home.spawn(move || io::copy(&mut &vec![7; 200_000][..], &mut writer));
         let mut copied = Vec::new();
         assert_eq!(io::copy(&mut reader, &mut copied).expect("bytes"), 200_000);
         assert_eq!(sender.join().expect("the sender").expect("room"), 200_000);

@@ -1,7 +1,5 @@
 //! Reads that get less than they asked for: what comes after them is read all the same.
 
-#![expect(unsafe_code, reason = "std sends no urgent data")]
-
 use crate::support::{Home, Rng, on_every_home, seeds};
 use std::{
     io::{ErrorKind, IoSliceMut, Read, Write},
