@@ -123,7 +123,7 @@
 //! # Time
 //!
 //! Time can send too: [`after`] and [`at`] once, [`tick`] again and again. [`Timer`] and [`Ticker`] can be
-//! set anew and stopped. [`never`] is a channel for an arm that is not there.
+//! set anew and stopped. [`never()`] is a channel for an arm that is not there.
 //!
 //! ```
 //! use std::time::Duration;

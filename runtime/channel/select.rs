@@ -18,7 +18,7 @@ use std::{
 
 /// A choice among any number of operations, put together at run time.
 ///
-/// Where the operations are known beforehand, [`select!`](super::select) is easier. A `Select` may be used
+/// Where the operations are known beforehand, [`select!`](macro@super::select) is easier. A `Select` may be used
 /// again and again, and its operations may be removed one by one.
 ///
 /// Each operation gets an index when it is added. What is chosen comes back as a [`SelectedOperation`],

@@ -1,6 +1,6 @@
 //! M green threads on N kernel threads: what all workers of one runtime share, and the home it is.
 //!
-//! A [`Worker`](worker::Worker) is a kernel thread; it needs a [`Processor`] to start or resume green
+//! A [`worker::Worker`] is a kernel thread; it needs a [`Processor`] to start or resume green
 //! threads, and there are N of these. A worker that is stuck in a green thread's code, or has announced
 //! that it will be, loses its processor to a spare one ([`grip`], [`monitor`]).
 //!

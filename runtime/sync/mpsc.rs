@@ -53,7 +53,7 @@ pub fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Receiver<T>) {
     (SyncSender { inner: sender }, Receiver::new(receiver))
 }
 
-/// The sending side of a [`channel`], which never waits.
+/// The sending side of a [`channel()`], which never waits.
 pub struct Sender<T> {
     inner: channel::Sender<T>,
 }

@@ -267,7 +267,7 @@ fn queued_units(now_ns: u64) -> u32 {
 }
 
 impl Task {
-    /// Makes a task of a fresh block. The result has both first shares: see [`Spawned`].
+    /// Makes a task of a fresh block. The result has both first shares.
     pub(crate) fn create<F, T>(
         fresh: &Fresh,
         home: NonNull<dyn Home>,

@@ -1,6 +1,6 @@
 //! The one way to wait, for green threads and for kernel threads.
 //!
-//! To wait, a thread opens its [ticket], stands in one or more [lines](line), and parks with a
+//! To wait, a thread opens its [ticket], stands in one or more [lines](mod@line), and parks with a
 //! [reason] and a deadline. The first that calls the ticket wins; every other call is void. When it runs
 //! again it reads why. Channel operations stand in one line, `select!` in several; a deadline is an alarm
 //! that calls; readiness, `join`, locks and shutdown likewise. So time-outs, select and calling off are

@@ -368,7 +368,7 @@ fn with_a_timer_nobody_reads() {
 
 /// On a green thread, and on kernel threads.
 fn with_deadlines_called_off() {
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let root = Context::background().with_timeout(hour);
     sward::run(move || {
         let child = root.with_timeout(hour / 2);
@@ -466,7 +466,7 @@ fn a_dump_on_a_signal() {
     let named = thread::Builder::new().name("signalled".to_owned());
     let parked = runtime.run(|| named.spawn(thread::park));
     let pid = std::process::id().to_string();
-    let keep = runtime.spawn(|| thread::sleep(Duration::from_secs(3600)));
+    let keep = runtime.spawn(|| thread::sleep(Duration::from_hours(1)));
     loop {
         let kill = std::process::Command::new("kill")
             .args(["-USR1", &pid])
