@@ -1,6 +1,6 @@
 //! Green threads with a kernel thread of their own.
 
-use crate::support::{on_every_home, on_every_real_home, runtime};
+use crate::support::{on_every_real_home, runtime};
 use std::{
     cell::Cell,
     sync::{Arc, Mutex},

@@ -314,7 +314,6 @@ fn a_plain_threads_spawn_goes_to_the_global_runtime() {
     assert_eq!(payload.downcast_ref(), Some(&5_i32));
 }
 
-#[expect(clippy::large_stack_arrays, reason = "the closure has to be large")]
 #[test]
 fn large_aligned_and_empty_closures_run() {
     #[repr(align(4096))]
