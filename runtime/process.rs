@@ -211,6 +211,7 @@ impl Command {
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn).
+    #[track_caller]
     pub fn status(&mut self) -> io::Result<ExitStatus> {
         self.spawn()?.wait()
     }
@@ -220,6 +221,7 @@ impl Command {
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn), and if what it writes cannot be read.
+    #[track_caller]
     pub fn output(&mut self) -> io::Result<Output> {
         // What was not said is another thing here; what std's command was told cannot be taken back,
         // but only be told again.
@@ -325,6 +327,7 @@ impl Child {
     /// # Errors
     ///
     /// The system's, if somebody else waited for the process.
+    #[track_caller]
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
         if let Some(status) = self.inner.try_wait()? {
@@ -352,6 +355,7 @@ impl Child {
     /// # Errors
     ///
     /// The system's.
+    #[track_caller]
     pub fn wait_with_output(mut self) -> io::Result<Output> {
         drop(self.stdin.take());
         let (stdout, stderr) = match (self.stdout.take(), self.stderr.take()) {
@@ -457,10 +461,12 @@ macro_rules! pipe {
 macro_rules! readable {
     ($name:ident) => {
         impl Read for $name {
+            #[track_caller]
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
                 self.pipe.read(buf)
             }
 
+            #[track_caller]
             fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
                 self.pipe.read_vectored(bufs)
             }
@@ -484,10 +490,12 @@ readable!(ChildStdout);
 readable!(ChildStderr);
 
 impl Write for ChildStdin {
+    #[track_caller]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         (&*self).write(buf)
     }
 
+    #[track_caller]
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         (&*self).write_vectored(bufs)
     }
@@ -498,10 +506,12 @@ impl Write for ChildStdin {
 }
 
 impl Write for &ChildStdin {
+    #[track_caller]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         (&self.pipe).write(buf)
     }
 
+    #[track_caller]
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         (&self.pipe).write_vectored(bufs)
     }

@@ -288,9 +288,11 @@ fn deliver_all(mut event: File) {
         let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
         let default = table.deliver(pending);
         drop(table);
+        // SAFETY: only reads.
+        let own = unsafe { libc::getpid() };
         for signal in members(default) {
             // SAFETY: takes numbers only.
-            let outcome = unsafe { libc::kill(libc::getpid(), signal) };
+            let outcome = unsafe { libc::kill(own, signal) };
             debug_assert_eq!(outcome, 0, "a process may send itself any signal");
         }
     }

@@ -101,6 +101,7 @@ impl Drop for Watch {
 
 impl Watch {
     /// Waits until the descriptor is ready, by the kernel's word.
+    #[track_caller]
     fn ready(&self, descriptor: BorrowedFd<'_>, direction: Direction) -> io::Result<()> {
         self.source
             .until_watched(direction, || is_ready(descriptor, direction))
@@ -160,6 +161,7 @@ impl<T: AsFd> Async<T> {
     /// # Errors
     ///
     /// [`TimedOut`](io::ErrorKind::TimedOut) after the read timeout; else the system's.
+    #[track_caller]
     pub fn readable(&self) -> io::Result<()> {
         self.ready(Direction::Read)
     }
@@ -170,10 +172,12 @@ impl<T: AsFd> Async<T> {
     /// # Errors
     ///
     /// [`TimedOut`](io::ErrorKind::TimedOut) after the write timeout; else the system's.
+    #[track_caller]
     pub fn writable(&self) -> io::Result<()> {
         self.ready(Direction::Write)
     }
 
+    #[track_caller]
     fn ready(&self, direction: Direction) -> io::Result<()> {
         match &self.watch {
             None => Ok(()),
@@ -187,6 +191,7 @@ impl<T: AsFd> Async<T> {
     ///
     /// What `call` gives, but for `WouldBlock`; [`TimedOut`](io::ErrorKind::TimedOut) after the read
     /// timeout.
+    #[track_caller]
     pub fn read_with<R>(&self, call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.wait(Direction::Read, call)
     }
@@ -197,10 +202,12 @@ impl<T: AsFd> Async<T> {
     ///
     /// What `call` gives, but for `WouldBlock`; [`TimedOut`](io::ErrorKind::TimedOut) after the write
     /// timeout.
+    #[track_caller]
     pub fn write_with<R>(&self, call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.wait(Direction::Write, call)
     }
 
+    #[track_caller]
     fn wait<R>(
         &self,
         direction: Direction,
@@ -219,6 +226,7 @@ impl<T: AsFd> Async<T> {
     }
 
     /// As [`wait`](Self::wait), for what only an exclusive reference can do.
+    #[track_caller]
     fn wait_mut<R>(
         &mut self,
         direction: Direction,
@@ -296,10 +304,12 @@ impl<T> Async<T> {
 }
 
 impl<T: AsFd + Read> Read for Async<T> {
+    #[track_caller]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.wait_mut(Direction::Read, |it| it.read(buf))
     }
 
+    #[track_caller]
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.wait_mut(Direction::Read, |it| it.read_vectored(bufs))
     }
@@ -309,24 +319,29 @@ impl<T: AsFd> Read for &Async<T>
 where
     for<'a> &'a T: Read,
 {
+    #[track_caller]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.wait(Direction::Read, |mut it| it.read(buf))
     }
 
+    #[track_caller]
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.wait(Direction::Read, |mut it| it.read_vectored(bufs))
     }
 }
 
 impl<T: AsFd + Write> Write for Async<T> {
+    #[track_caller]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.wait_mut(Direction::Write, |it| it.write(buf))
     }
 
+    #[track_caller]
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.wait_mut(Direction::Write, |it| it.write_vectored(bufs))
     }
 
+    #[track_caller]
     fn flush(&mut self) -> io::Result<()> {
         self.wait_mut(Direction::Write, Write::flush)
     }
@@ -336,14 +351,17 @@ impl<T: AsFd> Write for &Async<T>
 where
     for<'a> &'a T: Write,
 {
+    #[track_caller]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.wait(Direction::Write, |mut it| it.write(buf))
     }
 
+    #[track_caller]
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.wait(Direction::Write, |mut it| it.write_vectored(bufs))
     }
 
+    #[track_caller]
     fn flush(&mut self) -> io::Result<()> {
         self.wait(Direction::Write, |mut it| it.flush())
     }

@@ -122,6 +122,7 @@ impl<T: AsFd> Socket<T> {
 
     /// As [`wait`](Self::wait) for `call`, which reads up to `wanted` bytes of a stream of that kind.
     #[inline]
+    #[track_caller]
     pub(crate) fn read(
         &self,
         short: Short,

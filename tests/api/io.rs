@@ -22,6 +22,11 @@ fn green_pipe() -> (Async<PipeReader>, Async<PipeWriter>) {
     )
 }
 
+/// The byte at that place of everything that is sent.
+fn pattern(place: usize) -> u8 {
+    u8::try_from(place % 251).expect("below 251")
+}
+
 /// The non-blocking mode, by the system's word.
 #[expect(unsafe_code, reason = "std does not tell the mode")]
 fn is_nonblocking(descriptor: BorrowedFd<'_>) -> bool {
@@ -37,17 +42,12 @@ fn a_pipe_carries_more_than_it_holds() {
     on_every_home(|home| {
         let (mut reader, mut writer) = green_pipe();
         let sender = home.spawn(move || {
-            let bytes: Vec<_> = (0..BYTES).map(|it| (it % 251) as u8).collect();
+            let bytes: Vec<_> = (0..BYTES).map(pattern).collect();
             writer.write_all(&bytes).expect("a reader");
         });
         let mut bytes = Vec::new();
         assert_eq!(reader.read_to_end(&mut bytes).expect("bytes"), BYTES);
-        assert!(
-            bytes
-                .iter()
-                .enumerate()
-                .all(|(at, it)| *it as usize == at % 251)
-        );
+        assert!(bytes.iter().enumerate().all(|(at, it)| *it == pattern(at)));
         sender.join().expect("the sender");
     });
 }
@@ -190,7 +190,7 @@ fn the_mode_comes_back_with_what_was_wrapped() {
 fn everything_is_copied() {
     on_every_home(|home| {
         let (mut reader, mut writer) = green_pipe();
-        let sender = home.spawn(move || io::copy(&mut &[7; 200_000][..], &mut writer));
+        let sender = home.spawn(move || io::copy(&mut io::repeat(7).take(200_000), &mut writer));
         let mut copied = Vec::new();
         assert_eq!(io::copy(&mut reader, &mut copied).expect("bytes"), 200_000);
         assert_eq!(sender.join().expect("the sender").expect("room"), 200_000);
