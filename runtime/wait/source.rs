@@ -704,7 +704,12 @@ mod model {
                     let _counted = Counted::new(&source.read, None);
                     let state = source.state.lock();
                     source.check()?;
-                    source.stand(state, Direction::Read, seen, patience, None)
+                    let wish = Wish {
+                        direction: Direction::Read,
+                        pause: None,
+                        caller: Location::caller(),
+                    };
+                    source.stand(state, wish, seen, patience)
                 },
             )
         }
