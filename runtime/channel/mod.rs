@@ -362,7 +362,6 @@ mod model {
             let received = rx.recv().is_ok();
             assert_eq!(sender.join().expect("the sender"), received);
             assert!(closer.join().expect("the closer"));
-            drop(tx);
         });
     }
 
