@@ -91,7 +91,7 @@ pub mod thread;
 pub mod time;
 mod wait;
 
-pub use observe::{Dump, Metrics, dump, metrics};
+pub use observe::{Dump, Metrics, dump, metrics, trace};
 pub use runtime::{Runtime, RuntimeBuilder, blocking, run};
 pub use thread::{scope, spawn, yield_now};
 pub use wait::Shutdown;

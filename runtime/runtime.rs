@@ -5,6 +5,7 @@ use crate::{
     observe::{
         self, Dump, Metrics,
         deadlock::{self, Deadlock},
+        signal,
     },
     scheduler::{Config, MAX_BLOCKING, Scheduler},
     thread::{JoinHandle, spawn_on},
@@ -65,6 +66,7 @@ pub struct Runtime {
 #[must_use = "a runtime starts when it is built"]
 pub struct RuntimeBuilder {
     workers: Option<usize>,
+    dump_on: Option<i32>,
     config: Config,
 }
 
@@ -72,6 +74,7 @@ impl RuntimeBuilder {
     fn new() -> Self {
         Self {
             workers: None,
+            dump_on: None,
             config: Config {
                 workers: 1,
                 stack_bytes: stack::DEFAULT_BYTES,
@@ -119,12 +122,22 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Lets a [dump](crate::dump) of all green threads be written to the standard error whenever `signal`
+    /// comes, `SIGUSR1` say, by its number: as long as the process lives. It stops nobody.
+    ///
+    /// A program that waits for the signal as well, or has a handler for it, cannot do so.
+    pub fn dump_on(mut self, signal: i32) -> Self {
+        self.dump_on = Some(signal);
+        self
+    }
+
     /// Starts the kernel threads.
     ///
     /// # Errors
     ///
     /// `InvalidInput` if there are to be no workers or more than 1024, for an absurd size of stacks, and for
-    /// a name with a zero byte; else what the system says when it refuses memory or kernel threads.
+    /// a name with a zero byte, and for a signal to [dump on](Self::dump_on) that is none or cannot be handled;
+    /// `AlreadyExists` if the program has a handler for that signal; else what the system says when it refuses memory or kernel threads.
     /// Nothing is left behind then.
     pub fn build(self) -> io::Result<Runtime> {
         let mut config = self.config;
@@ -143,9 +156,15 @@ impl RuntimeBuilder {
                 "the name of a runtime holds a zero byte".to_owned(),
             ));
         }
-        Ok(Runtime {
-            scheduler: Scheduler::start(config)?,
-        })
+        if let Some(signal) = self.dump_on {
+            signal::check(signal)?;
+        }
+        let scheduler = Scheduler::start(config)?;
+        let runtime = Runtime { scheduler };
+        if let Some(signal) = self.dump_on {
+            signal::install(signal)?;
+        }
+        Ok(runtime)
     }
 }
 

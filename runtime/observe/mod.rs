@@ -4,6 +4,8 @@ pub(crate) mod deadlock;
 mod dump;
 mod histogram;
 mod metrics;
+pub(crate) mod signal;
+pub mod trace;
 
 pub use dump::{Dump, GreenThread, State};
 pub(crate) use histogram::Buckets;

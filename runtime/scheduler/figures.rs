@@ -2,7 +2,11 @@
 
 use super::{Scheduler, processor::Counters};
 use crate::{
-    base::primitives::{AtomicU64, Ordering::Relaxed},
+    base::primitives::{
+        AtomicU64,
+        Ordering::{Relaxed, SeqCst},
+        fence,
+    },
     coroutine::stack::StackClass,
     observe::Metrics,
     wait::ticket::Waiter,
@@ -66,6 +70,14 @@ impl Scheduler {
     pub(crate) fn runs(&self, waiter: NonNull<Waiter>) -> bool {
         let workers = self.workers.lock();
         workers.iter().any(|it| it.worker.runs() == Some(waiter))
+    }
+
+    /// A trace has begun, or ended: workers that are busy see it soon by themselves.
+    pub(crate) fn look_for_trace(&self) {
+        fence(SeqCst); // T2
+        self.processors
+            .iter()
+            .for_each(super::Processor::trace_changes);
     }
 
     /// How many workers sleep, if nothing is to be done here, now or later; else `None`. Naps are counted

@@ -42,7 +42,10 @@ use crate::{
     },
     coroutine::stack,
     driver::{clock, poller::Turn},
-    observe::deadlock::{Judgement, Suspicion},
+    observe::{
+        deadlock::{Judgement, Suspicion},
+        signal,
+    },
     wait::source::{self, POLLER, Source},
 };
 use std::{
@@ -144,6 +147,7 @@ fn start() -> io::Result<()> {
         let handle = thread::Builder::new()
             .name("sward-monitor".to_owned())
             .spawn(|| MONITOR.run())?;
+        signal::serve_by(handle.thread());
         *thread = Some(handle.thread().clone());
     }
     Ok(())
@@ -239,6 +243,7 @@ impl Monitor {
         let mut vain_trims = 0;
         let mut suspicion = Suspicion::default();
         loop {
+            signal::serve();
             let now = clock::now_ns();
             let look = self.look(now);
             clock::set_tick();
@@ -297,6 +302,7 @@ impl Monitor {
         }
         let mut pauses = 0;
         while self.sleeps.load(SeqCst) {
+            signal::serve();
             let judgement = suspicion.judge();
             self.unsure.store(judgement == Judgement::Unsure, Relaxed);
             match judgement {

@@ -26,7 +26,8 @@ use crate::{
         lock::Lock,
         primitives::{
             AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
-            Ordering::{Acquire, Relaxed, Release},
+            Ordering::{Acquire, Relaxed, Release, SeqCst},
+            fence,
         },
         rng::Rng,
         slab::BlockCache,
@@ -36,7 +37,7 @@ use crate::{
         stack::StackClass,
     },
     driver::{alarms::Alarms, clock},
-    observe::Buckets,
+    observe::{Buckets, trace},
     task::Task,
     wait::ticket::{Call, Verdict, Waiter},
 };
@@ -133,6 +134,12 @@ impl Counters {
 
 /// The next that becomes runnable is looked at: how long until it runs?
 const SAMPLE: u32 = 1;
+/// Every turn is.
+pub(crate) const TRACE: u32 = 2;
+
+fn trace() -> u32 {
+    if trace::is_on() { TRACE } else { 0 }
+}
 
 /// Adds one to a counter that nobody else writes.
 #[inline]
@@ -208,9 +215,30 @@ impl Processor {
         self.attention.load(Relaxed)
     }
 
-    /// Own: the next that becomes runnable is looked at.
+    /// Own: the next that becomes runnable is looked at; and a trace may have begun or ended.
     pub(crate) fn sample_next(&self) {
-        self.attention.store(SAMPLE, Relaxed);
+        self.set_attention(SAMPLE);
+    }
+
+    /// Own: a trace may have begun or ended.
+    pub(crate) fn look_for_trace(&self) {
+        self.set_attention(self.attention.load(Relaxed) & SAMPLE);
+    }
+
+    fn set_attention(&self, sample: u32) {
+        let before = trace();
+        self.attention.store(sample | before, Relaxed);
+        // T3: this is written, then T4: whether a trace is written is read again.
+        fence(SeqCst);
+        if trace() != before {
+            self.attention.store(sample | trace(), Relaxed);
+        }
+    }
+
+    /// A trace has begun, or ended; after T1: that was written, and T2: a fence. If the owner writes at the
+    /// same time, it has seen that, or this comes last.
+    pub(crate) fn trace_changes(&self) {
+        self.attention.store(trace(), Relaxed);
     }
 
     /// Own: `task` becomes runnable while somebody looks: notes when.

@@ -14,19 +14,22 @@
 
 #![expect(unsafe_code, reason = "switches stacks")]
 
+mod calls;
+
+pub(super) use calls::block;
+
 use super::{
     KEEP_ALIVE, Scheduler,
     grip::Grip,
     kernel,
-    processor::{Processor, count},
+    processor::{Processor, TRACE, count},
 };
 use crate::{
     base::{
         parker::Parker,
         primitives::{
             AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release, SeqCst},
-            fence,
+            Ordering::{Acquire, Relaxed, Release},
         },
     },
     coroutine::{
@@ -37,6 +40,7 @@ use crate::{
         clock,
         poller::{Poller, Turn},
     },
+    observe::trace::{Ended, Tracer},
     task::{Task, TaskRef},
     wait::{
         home::{self, Context, Suspend},
@@ -48,7 +52,6 @@ use crate::{
 use std::{
     cell::Cell,
     fmt, io,
-    mem::transmute,
     ptr::{self, NonNull},
     sync::Arc,
     thread,
@@ -103,6 +106,8 @@ pub(crate) struct Worker {
     /// What a green thread wants to be called on this thread's own stack.
     job: Cell<Option<NonNull<dyn FnMut()>>>,
     parker: Parker,
+    /// Its own thread's.
+    tracer: Tracer,
     /// It sleeps in the poller.
     polls: AtomicBool,
     /// How long it means to sleep.
@@ -219,23 +224,6 @@ pub(super) fn switch_off(task: &Task, how: Off, reason: Reason) {
     }
 }
 
-/// Makes a blocking call for the running green thread, on its kernel thread's own stack.
-pub(super) fn block(job: &mut dyn FnMut()) {
-    // SAFETY: the worker is done with it before this green thread goes on.
-    let job: NonNull<dyn FnMut()> =
-        NonNull::from(unsafe { transmute::<&mut dyn FnMut(), &mut (dyn FnMut() + 'static)>(job) });
-    // SAFETY: a scheduler's green thread runs on a worker, whose context is its first field.
-    let worker = unsafe { &*home::context().cast::<Worker>() };
-    worker.job.set(Some(job));
-    let Some(waiter) = worker.context.running() else {
-        return;
-    };
-    // SAFETY: the running green thread.
-    let task = unsafe { Task::of(waiter) };
-    // SAFETY: it is alive as it runs.
-    switch_off(unsafe { task.as_ref() }, Off::Block, Reason::Blocking);
-}
-
 /// A worker's record, and its kernel thread while it has one. Records are kept for further threads, so
 /// that whoever refers to a worker that has just ended finds a record, if perhaps another thread's.
 #[derive(Debug)]
@@ -298,6 +286,7 @@ impl Worker {
             processor: AtomicPtr::new(ptr::null_mut()),
             job: Cell::new(None),
             parker: Parker::new(),
+            tracer: Tracer::default(),
             polls: AtomicBool::new(false),
             sleeps_until: AtomicU64::new(0),
             batch: AtomicBool::new(false),
@@ -618,6 +607,7 @@ impl Worker {
         }
         drop(hold);
         let chosen = scheduler.idle.get_up(self.as_ref());
+        processor.look_for_trace();
         // After it is no sleeper any more, however short its sleep was: the monitor counts them.
         super::monitor::worker_wakes(by_poller);
         if chosen {
@@ -680,11 +670,23 @@ impl Worker {
     fn watched_turn(&self, processor: &Processor, task: NonNull<Task>, fiber: Fiber) -> usize {
         // SAFETY: the task is ours.
         let record = unsafe { task.as_ref() };
-        if record.queued() != 0 {
-            let delay = record.take_run_delay(clock::raw_ns());
+        let (traced, noted) = (processor.attention() & TRACE != 0, record.queued() != 0);
+        let start = if traced || noted { clock::raw_ns() } else { 0 };
+        let delay = noted.then(|| record.take_run_delay(start));
+        if let Some(delay) = delay {
             processor.counters.run_delay.add(delay);
         }
         let how = self.turn_of(record, fiber);
+        if traced {
+            let ended = match how {
+                FINISHED => Ended::Finished,
+                it if it == Off::Park as usize => Ended::Parked,
+                it if it == Off::Yield as usize => Ended::Yielded,
+                _ => Ended::Blocking,
+            };
+            let times = [start, clock::raw_ns()];
+            self.tracer.note(record, times, delay, ended);
+        }
         if how == Off::Yield as usize
             && let Some(processor) = self.own_processor()
             && processor.attention() != 0
@@ -753,7 +755,10 @@ impl Worker {
                     if !self.run_job() {
                         return self.scheduler().inject(task);
                     }
-                    how = self.turn_of(record, fiber);
+                    how = match self.own_processor() {
+                        Some(it) if it.attention() != 0 => self.watched_turn(it, task, fiber),
+                        _ => self.turn_of(record, fiber),
+                    };
                 }
             }
         }
@@ -791,98 +796,5 @@ impl Worker {
         }
         // SAFETY: the runtime's share, given back once.
         unsafe { Task::release(task) };
-    }
-
-    /// Makes the blocking call that a green thread has asked for. If this returns `true`, the green thread
-    /// may go on here at once: this thread still has its processor.
-    #[cold]
-    fn run_job(&self) -> bool {
-        if let Some(mut job) = self.job.take() {
-            self.blocking_begins();
-            // SAFETY: the green thread waits for this, and so its job is there.
-            let job = unsafe { job.as_mut() };
-            job();
-            self.blocking_ends();
-        }
-        if self.scheduler().flags.stopped.load(Relaxed) {
-            // It was abandoned; somebody who only makes blocking calls would never end.
-            self.lose_processor();
-        }
-        self.own_processor().is_some()
-    }
-
-    /// This thread is about to block: its processor must not wait for it.
-    ///
-    /// From the scheduler's code, or from that of a green thread which must not leave this thread.
-    pub(super) fn blocking_begins(&self) {
-        let depth = self.blocking.get();
-        self.blocking.set(depth + 1);
-        if depth > 0 {
-            return;
-        }
-        let from_inside = self.grip.is_inside();
-        let has = if from_inside {
-            self.own_processor().is_some()
-        } else {
-            self.grip.enter()
-        };
-        if has && let Some(processor) = self.own_processor() {
-            self.let_go(processor);
-        }
-        self.grip.leave();
-    }
-
-    /// Hands the processor over if there is anything to do for it, else lends it.
-    fn let_go(&self, processor: &Processor) {
-        let scheduler = self.scheduler();
-        let must_watch = || {
-            let first = scheduler.first_alarm();
-            let waited_for = POLLER.made().is_some_and(|it| it.waiters() > 0);
-            (first != u64::MAX || waited_for)
-                && !scheduler
-                    .idle
-                    .any(|it| it.sleeps_until() <= first && (!waited_for || !it.sleeps_apart()))
-        };
-        let busy = processor.has_work() || !scheduler.injector.is_empty() || must_watch();
-        if busy && scheduler.may_add_thread() {
-            self.grip.give();
-            if scheduler.hand_over(processor) {
-                return;
-            }
-            // No thread is to be had.
-            self.grip.get();
-        }
-        self.grip.lend();
-        scheduler.lent.lock().push(self.as_ref());
-        // Work that came between the look and the loan: whoever brought it saw no loan.
-        fence(SeqCst);
-        if !scheduler.injector.is_empty() || processor.has_work() {
-            scheduler.wake_one();
-        }
-    }
-
-    /// This thread goes on. It has its processor again if nobody has wanted it.
-    pub(super) fn blocking_ends(&self) {
-        let depth = self.blocking.get() - 1;
-        self.blocking.set(depth);
-        if depth > 0 {
-            return;
-        }
-        let in_task = self.context.running().is_some();
-        self.scheduler()
-            .lent
-            .lock()
-            .retain(|it| *it != self.as_ref());
-        // If this fails, somebody has it now; the next entry will tell.
-        _ = self.grip.take_back();
-        super::monitor::worker_wakes(false);
-        if in_task {
-            // Back in a green thread's code, which will notice at its next entry.
-            return;
-        }
-        // Asked anew: between the two the monitor may have taken what was taken back.
-        if !self.grip.enter() {
-            self.lose_processor();
-        }
     }
 }

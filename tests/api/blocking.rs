@@ -1,6 +1,6 @@
 //! What `blocking` promises, and what the monitor does for those who do not call it.
 
-use crate::support::{on_every_home, runtime, watched};
+use crate::support::{on_every_home, on_every_real_home, runtime, watched};
 use std::{
     hint::black_box,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -51,7 +51,7 @@ fn a_panic_passes_through() {
 
 #[test]
 fn it_stays_on_its_kernel_thread() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         for _ in 0..50 {
             blocking(|| {
                 let before = kernel::current().id();
@@ -83,7 +83,7 @@ fn the_stack_is_the_kernel_threads_own() {
 
 #[test]
 fn others_go_on_meanwhile() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let (go, gone) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicBool::new(false)),

@@ -1,6 +1,6 @@
 //! Messages arrive once, in order; capacities, lengths, ends.
 
-use crate::support::{Rng, on_every_home, seeds};
+use crate::support::{Rng, on_every_home, on_every_real_home, seeds};
 use std::{
     panic::catch_unwind,
     sync::{
@@ -216,7 +216,7 @@ fn the_last_handle_of_a_side_ends_the_other() {
 
 #[test]
 fn time_outs_take_nothing() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         let (tx, rx) = bounded(1);
         let soon = Duration::from_millis(2);
         let start = Instant::now();

@@ -1,6 +1,6 @@
 //! The choice among operations: what is evaluated, who is drawn, what is handed back.
 
-use crate::support::{Rng, on_every_home, seeds};
+use crate::support::{Rng, on_every_home, on_every_real_home, seeds};
 use std::{
     cell::{Cell, RefCell},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -613,7 +613,7 @@ fn the_first_of_those_that_are_ready() {
 
 #[test]
 fn time_is_an_arm_like_another() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         let start = Instant::now();
         select! {
             recv(never::<()>()) -> _ => panic!("never"),

@@ -56,7 +56,7 @@ fn a_tick_keeps_its_phase_and_drops_what_nobody_took() {
         let first = rx.recv().expect("a tick");
         // Three and a half periods pass unread.
         _ = never::<()>().recv_timeout(period * 7 / 2);
-        let late = Instant::now();
+        let late = sward::time::now();
         let missed = rx.try_recv().expect("the oldest that was missed");
         let next = rx.recv().expect("a tick");
         for at in [missed, next] {

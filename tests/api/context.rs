@@ -1,6 +1,6 @@
 //! What `Context` promises.
 
-use crate::support::{Home, Rng, on_every_home, runtime, seeds, watched};
+use crate::support::{Home, Rng, on_every_home, on_every_real_home, runtime, seeds, watched};
 use std::{
     error::Error,
     fmt,
@@ -356,7 +356,7 @@ fn the_sooner_deadline_counts() {
 
 #[test]
 fn a_deadline_ends_all_below_and_is_never_early() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let start = Instant::now();
         let waiters: Vec<_> = (1..=40_u32)
             .map(|number| {

@@ -1,6 +1,6 @@
 //! The sockets of this machine on every home.
 
-use crate::support::{Home, on_every_home};
+use crate::support::{Home, on_every_real_home};
 use std::{
     env, fs,
     io::{self, ErrorKind, Read, Write},
@@ -42,7 +42,7 @@ impl Drop for Path {
 
 #[test]
 fn streams_find_their_listener_by_path() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let path = Path::new();
         let listener = Arc::new(UnixListener::bind(&path.0).expect("a path"));
         assert_eq!(
@@ -87,7 +87,7 @@ fn streams_find_their_listener_by_path() {
 /// More clients at once than the listener's line holds: they wait for their turn.
 #[test]
 fn a_full_listener_lets_its_clients_wait() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let path = Path::new();
         let theirs = system::UnixListener::bind(&path.0).expect("a path");
         shorten(&theirs);
@@ -127,7 +127,7 @@ fn shorten(listener: &system::UnixListener) {
 
 #[test]
 fn a_pair_is_connected_both_ways_and_closes() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let (here, there) = UnixStream::pair().expect("descriptors");
         (&here).write_all(b"one").expect("room");
         let mut buf = [0; 3];
@@ -153,7 +153,7 @@ fn a_pair_is_connected_both_ways_and_closes() {
 
 #[test]
 fn a_full_stream_goes_on_when_it_is_read() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         const BYTES: usize = 4 << 20;
         let (here, there) = UnixStream::pair().expect("descriptors");
         let writer = home.spawn(move || (&here).write_all(&vec![5; BYTES]));
@@ -166,7 +166,7 @@ fn a_full_stream_goes_on_when_it_is_read() {
 
 #[test]
 fn datagrams_have_senders_with_and_without_names() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         let (path, other) = (Path::new(), Path::new());
         let here = UnixDatagram::bind(&path.0).expect("a path");
         let there = UnixDatagram::bind_addr(&SocketAddr::from_pathname(&other.0).expect("short"))
@@ -221,7 +221,7 @@ fn fill_and_drain(
 /// A receiver has room for few datagrams: the sender waits for more, connected or not.
 #[test]
 fn a_full_receiver_lets_its_senders_wait() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let (here, there) = UnixDatagram::pair().expect("descriptors");
         fill_and_drain(home, move |it| here.send(&it.to_ne_bytes()), &there);
         let path = Path::new();
@@ -250,7 +250,7 @@ fn a_full_receiver_lets_its_senders_wait() {
 
 #[test]
 fn std_s_sockets_become_ours_and_back() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         let (one, other) = system::UnixStream::pair().expect("descriptors");
         let timeout = Some(Duration::from_secs(5));
         one.set_read_timeout(timeout).expect("open");

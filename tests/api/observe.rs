@@ -381,3 +381,130 @@ fn dumps_break_nothing_and_miss_nobody() {
         }
     }
 }
+
+#[test]
+fn a_signal_that_cannot_ask_for_a_dump_is_an_error() {
+    for (signal, why) in [
+        (0, "Invalid argument"),
+        (-1, "Invalid argument"),
+        (9_999, "Invalid argument"),
+        (libc::SIGKILL, "no program can handle it"),
+        (libc::SIGSEGV, "it tells of a fault"),
+    ] {
+        let error = sward::Runtime::builder().dump_on(signal).build();
+        let error = error.expect_err("no such signal");
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{signal}");
+        let said = error.to_string();
+        assert!(
+            said.starts_with(&format!("cannot dump on signal {signal}: {why}")),
+            "{said}"
+        );
+    }
+}
+
+/// What a line of a trace says under this name.
+fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = line.split_once(&format!("\"{name}\":"))?;
+    Some(rest.split([',', '}']).next()?.trim_matches('"'))
+}
+
+/// One trace at a time in a process: all of it in one test.
+#[test]
+fn a_trace_is_what_happened() {
+    let folder = std::env::temp_dir();
+    let path = folder.join(format!("sward-test-{}.json", std::process::id()));
+    let nowhere = folder.join("no such folder").join("trace.json");
+    let error = sward::trace::start(&nowhere).expect_err("no such folder");
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    assert!(error.to_string().contains("no such folder"), "{error}");
+    assert_eq!(
+        sward::trace::stop().map_err(|it| it.kind()),
+        Err(std::io::ErrorKind::NotFound)
+    );
+
+    let runtime = runtime(2);
+    for round in 0..20 {
+        sward::trace::start(&path).expect("a file");
+        let error = sward::trace::start(&path).expect_err("one at a time");
+        assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+        runtime.run(|| {
+            sward::scope(|scope| {
+                let (tx, rx) = channel::bounded(0);
+                for it in 0..20 {
+                    let tx = tx.clone();
+                    scope.spawn(move || {
+                        sward::yield_now();
+                        tx.send(it).expect("somebody listens");
+                        sward::blocking(std::thread::yield_now);
+                    });
+                }
+                drop(tx);
+                assert_eq!(rx.iter().sum::<i32>(), 190);
+            });
+        });
+        // From a green thread as well.
+        if round % 2 == 0 {
+            sward::trace::stop().expect("the file is written");
+        } else {
+            runtime
+                .run(sward::trace::stop)
+                .expect("the file is written");
+        }
+        check_trace(&std::fs::read_to_string(&path).expect("the file"));
+    }
+    std::fs::remove_file(&path).expect("it is there");
+}
+
+/// Turns of one thread, and of one green thread, follow each other; none comes after the last.
+fn check_trace(text: &str) {
+    let mut turns: Vec<(f64, f64, &str, &str, &str)> = Vec::new();
+    for line in text.lines().filter(|it| it.contains("\"ph\":\"X\"")) {
+        let number = |name| field(line, name).and_then(|it| it.parse::<f64>().ok());
+        let word = |name| field(line, name).expect("a word");
+        let (start, length) = (
+            number("ts").expect("a time"),
+            number("dur").expect("a time"),
+        );
+        turns.push((
+            start,
+            length,
+            word("tid"),
+            word("green_thread"),
+            word("ended"),
+        ));
+        assert!(
+            line.contains("\"name\":\"tests/api/observe.rs:")
+                || line.contains("\"name\":\"runtime/")
+                || line.contains("\"name\":\"tests/"),
+            "{line}"
+        );
+    }
+    turns.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let ended = |how: &str| turns.iter().filter(|it| it.4 == how).count();
+    assert!(ended("finished") >= 20, "{text}");
+    assert!(
+        ended("yielded") >= 20 && ended("channel send") > 0,
+        "{text}"
+    );
+    assert!(ended("blocking call") >= 20, "{text}");
+    for (index, turn) in turns.iter().enumerate() {
+        // The file's times are cut to nanoseconds, and floats are a little off.
+        let end = turn.0 + turn.1 - 0.002;
+        for later in &turns[index + 1..] {
+            if later.2 == turn.2 {
+                assert!(end <= later.0, "two on one thread: {turn:?} {later:?}");
+            }
+            if later.3 == turn.3 {
+                assert!(end <= later.0, "on two threads: {turn:?} {later:?}");
+                assert_ne!(turn.4, "finished", "{turn:?} {later:?}");
+            }
+        }
+    }
+    let mut open = 0_i64;
+    for character in text.chars() {
+        open +=
+            i64::from(matches!(character, '{' | '[')) - i64::from(matches!(character, '}' | ']'));
+        assert!(open >= 0, "{text}");
+    }
+    assert_eq!(open, 0, "{text}");
+}

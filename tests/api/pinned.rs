@@ -1,6 +1,6 @@
 //! Green threads with a kernel thread of their own.
 
-use crate::support::{on_every_home, runtime};
+use crate::support::{on_every_home, on_every_real_home, runtime};
 use std::{
     cell::Cell,
     sync::{Arc, Mutex},
@@ -18,7 +18,7 @@ thread_local! {
 
 #[test]
 fn a_pinned_thread_stays_on_its_kernel_thread() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         let (to_it, calls) = channel::bounded(0);
         let (to_us, answers) = channel::bounded(0);
         let pinned = Builder::new()
@@ -45,7 +45,7 @@ fn a_pinned_thread_stays_on_its_kernel_thread() {
 
 #[test]
 fn it_sleeps_parks_times_out_and_spawns() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         let pinned = Builder::new()
             .spawn_pinned(|| {
                 let start = Instant::now();

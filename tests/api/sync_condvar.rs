@@ -1,6 +1,6 @@
 //! What `Condvar` promises.
 
-use crate::support::{Home, on_every_home};
+use crate::support::{Home, on_every_home, on_every_real_home};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -123,7 +123,7 @@ fn who_comes_after_notify_all_waits() {
 
 #[test]
 fn ping_pong_loses_nothing() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let shared = shared(0_u32);
         let turns = 20_000;
         let player = |mine: u32, shared: Shared<u32>| {
@@ -204,7 +204,7 @@ fn late_waiters_take_no_notification_with_them() {
 
 #[test]
 fn waits_with_a_time_limit_say_how_they_ended() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let shared = shared(false);
         let guard = shared.0.lock().expect("not poisoned");
         let began = Instant::now();

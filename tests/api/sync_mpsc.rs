@@ -1,6 +1,6 @@
 //! What `sync::mpsc` promises: what `std::sync::mpsc` does.
 
-use crate::support::{Home, on_every_home};
+use crate::support::{Home, on_every_home, on_every_real_home};
 use std::{
     sync::{
         Arc,
@@ -70,7 +70,7 @@ fn a_gone_side_is_an_error() {
 
 #[test]
 fn a_bounded_one_is_full_and_then_has_room() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let (sender, receiver) = sync_channel(2);
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
         sender.send(1).expect("room");

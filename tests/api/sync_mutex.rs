@@ -1,6 +1,6 @@
 //! What `Mutex` promises.
 
-use crate::support::{Home, on_every_home};
+use crate::support::{Home, on_every_home, on_every_real_home};
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -50,7 +50,7 @@ fn a_held_mutex_is_refused_to_others_and_to_the_holder() {
 
 #[test]
 fn exact_counts_from_many_threads() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let mutex = Arc::new(Mutex::new(0_usize));
         let threads: Vec<_> = (0..8)
             .map(|index| {
@@ -108,7 +108,7 @@ fn a_mutex_may_be_held_over_a_wait() {
 
 #[test]
 fn a_wait_with_a_time_limit_is_late_or_in_time() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let mutex = Arc::new(Mutex::new(0));
         let guard = mutex.lock().expect("not poisoned");
         for timeout in [Duration::ZERO, SHORT] {

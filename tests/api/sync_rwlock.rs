@@ -1,6 +1,6 @@
 //! What `RwLock` promises.
 
-use crate::support::{Home, on_every_home};
+use crate::support::{Home, on_every_home, on_every_real_home};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -45,7 +45,7 @@ fn readers_are_inside_together() {
 
 #[test]
 fn a_writer_excludes_all() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let lock = Arc::new(RwLock::new((0_u64, 0_u64)));
         let threads: Vec<_> = (0..8_u64)
             .map(|index| {

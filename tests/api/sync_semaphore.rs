@@ -1,6 +1,6 @@
 //! What `Semaphore` promises.
 
-use crate::support::{Home, on_every_home};
+use crate::support::{Home, on_every_home, on_every_real_home};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -38,7 +38,7 @@ fn permits_go_back_when_dropped_and_not_when_forgotten() {
 
 #[test]
 fn never_more_are_inside_than_there_are_permits() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let shared = Arc::new((Semaphore::new(5), AtomicUsize::new(0)));
         let threads: Vec<_> = (0..8_usize)
             .map(|seed| {

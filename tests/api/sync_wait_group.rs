@@ -1,6 +1,6 @@
 //! What `WaitGroup` promises.
 
-use crate::support::on_every_home;
+use crate::support::{on_every_home, on_every_real_home};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -107,7 +107,7 @@ fn below_zero_panics_in_the_caller_and_changes_nothing() {
 
 #[test]
 fn a_wait_with_a_time_limit_is_late_or_in_time() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let group = WaitGroup::new();
         group.add(1);
         let began = Instant::now();

@@ -1,6 +1,6 @@
 //! What `thread` promises: the documented behaviour of `std::thread`, on green threads.
 
-use crate::support::{Home, in_child, on_every_home, runtime, watched};
+use crate::support::{Home, in_child, on_every_home, on_every_real_home, runtime, watched};
 use std::{
     collections::HashSet,
     panic::{AssertUnwindSafe, Location, catch_unwind, panic_any, resume_unwind},
@@ -211,7 +211,7 @@ fn a_green_park_waits_for_its_token() {
 
 #[test]
 fn sleep_is_never_short_and_zero_returns() {
-    on_every_home(|_| {
+    on_every_real_home(|_| {
         for micros in [1, 50, 999, 1_000, 1_001, 5_000] {
             let (start, time) = (Instant::now(), Duration::from_micros(micros));
             thread::sleep(time);
@@ -323,6 +323,7 @@ fn large_aligned_and_empty_closures_run() {
     on_every_home(|_| {
         // The parent has room for its copies as well.
         let parent = Builder::new().stack_size(64 << 20).spawn(|| {
+            #[expect(clippy::large_stack_arrays, reason = "that is the test")]
             let megabyte = [3_u8; 1 << 20];
             sward::spawn(move || megabyte.iter().map(|it| u32::from(*it)).sum::<u32>())
         });
@@ -423,7 +424,7 @@ impl<F: FnMut()> Drop for Last<F> {
 
 #[test]
 fn destructors_may_wait_while_their_thread_unwinds() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let lock = Arc::new(sward::sync::Mutex::new(0));
         let threads: Vec<_> = (0..20_usize)
             .map(|number| {
@@ -464,7 +465,7 @@ fn destructors_may_wait_while_their_thread_unwinds() {
 
 #[test]
 fn a_destructor_parks_while_its_thread_unwinds() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         for _ in 0..20 {
             let parked = sward::spawn(|| {
                 let _last = Last(|| {

@@ -144,6 +144,7 @@ pub(crate) const ALL: &[(&str, fn(), End)] = &[
         every_run_panics,
         End::Recovers,
     ),
+    ("a_dump_on_a_signal", a_dump_on_a_signal, DUMPED),
     ("a_sleeper", a_sleeper, End::Fine),
     ("a_time_out", a_time_out, End::Fine),
     ("a_timer", a_timer, End::Fine),
@@ -165,8 +166,15 @@ pub(crate) const ALL: &[(&str, fn(), End)] = &[
     ("much_ado", much_ado, End::Fine),
 ];
 
+/// What a dump says of [`a_dump_on_a_signal`]'s green threads, in a runtime of its own and in another.
+const DUMPED: End = End::Says(&[
+    "sward: 2 green threads\n",
+    "\"signalled\": parked (park) for ",
+    "parked (sleep) for ",
+]);
+
 /// The line on which [`where_it_waits`] does.
-const WAITS: &str = "waits at tests/deadlock/cases.rs:181:";
+const WAITS: &str = "waits at tests/deadlock/cases.rs:189:";
 
 const fn deadlock(words: &'static [&'static str]) -> End {
     End::Deadlock(words)
@@ -449,6 +457,26 @@ fn a_deadline() {
         let context = Context::background().with_timeout(LONG);
         assert!(context.done().recv().is_err());
     });
+}
+
+/// While everybody sleeps, and so does the monitor.
+fn a_dump_on_a_signal() {
+    let builder = Runtime::builder().workers(1).dump_on(libc::SIGUSR1);
+    let runtime = builder.build().expect("a signal to be had");
+    let named = thread::Builder::new().name("signalled".to_owned());
+    let parked = runtime.run(|| named.spawn(thread::park));
+    let pid = std::process::id().to_string();
+    let keep = runtime.spawn(|| thread::sleep(Duration::from_secs(3600)));
+    loop {
+        let kill = std::process::Command::new("kill")
+            .args(["-USR1", &pid])
+            .status();
+        assert!(kill.is_ok_and(|it| it.success()));
+        kernel::sleep(LONG);
+        if parked.as_ref().is_ok_and(thread::JoinHandle::is_finished) || keep.is_finished() {
+            break;
+        }
+    }
 }
 
 fn a_sleeper() {

@@ -9,7 +9,7 @@ use std::{
     env,
     io::{self, Read, Write},
     process::{Command, ExitCode, Stdio},
-    sync::{Mutex, atomic::AtomicUsize, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, atomic::AtomicUsize, atomic::Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -29,6 +29,8 @@ enum End {
     Recovers,
     /// None: it returns.
     Fine,
+    /// It says these words, and is ended then.
+    Says(&'static [&'static str]),
 }
 
 fn main() -> ExitCode {
@@ -86,27 +88,43 @@ fn check(name: &str, end: End) -> Result<(), String> {
         .spawn()
         .map_err(|it| it.to_string())?;
     let mut pipe = child.stderr.take().ok_or("no pipe")?;
-    let reader = thread::spawn(move || {
-        let mut said = String::new();
-        pipe.read_to_string(&mut said).map(|_| said)
+    let said = Arc::new(Mutex::new(String::new()));
+    let reader = thread::spawn({
+        let said = Arc::clone(&said);
+        move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = pipe.read(&mut bytes) {
+                let text = String::from_utf8_lossy(&bytes[..count]);
+                said.lock().expect("no panic").push_str(&text);
+            }
+        }
     });
     let status = loop {
         if let Some(status) = child.try_wait().map_err(|it| it.to_string())? {
             break status;
         }
+        if let End::Says(words) = end {
+            let said = said.lock().expect("no panic");
+            if words.iter().all(|it| said.contains(it)) {
+                drop(child.kill());
+                drop(child.wait());
+                return Ok(());
+            }
+        }
         if started.elapsed() > LIMIT {
             drop(child.kill());
             drop(child.wait());
-            return Err(format!("no end after {LIMIT:?}"));
+            let said = said.lock().expect("no panic");
+            return Err(format!("no end after {LIMIT:?}; it said: {said}"));
         }
         thread::sleep(Duration::from_millis(2));
     };
-    let said = reader.join().map_err(|_| "the reader panicked")?;
-    let said = said.map_err(|it| it.to_string())?;
+    reader.join().map_err(|_| "the reader panicked")?;
+    let said = said.lock().expect("no panic");
     match end {
         End::Fine if status.success() && !said.contains(MESSAGE) => Ok(()),
         End::Recovers if status.success() && said.contains(MESSAGE) => Ok(()),
-        End::Recovers | End::Fine => Err(format!("{status}, and said: {said}")),
+        End::Recovers | End::Fine | End::Says(_) => Err(format!("{status}, and said: {said}")),
         End::Deadlock(words) => {
             if status.code() != Some(101) {
                 return Err(format!("{status}, and said: {said}"));

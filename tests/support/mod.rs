@@ -2,6 +2,7 @@
 
 #![allow(
     dead_code,
+    unreachable_pub,
     clippy::allow_attributes,
     reason = "each test binary uses a part"
 )]
@@ -17,6 +18,8 @@ pub(crate) enum Home {
     Threads,
     /// Green threads of a runtime with so many workers.
     Green(usize),
+    /// Green threads of a simulation, for a few seeds.
+    Simulated,
 }
 
 /// A thread of a test, green or not.
@@ -42,11 +45,12 @@ impl<T> Handle<T> {
 }
 
 impl Home {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::Threads,
         Self::Green(1),
         Self::Green(2),
         Self::Green(4),
+        Self::Simulated,
     ];
 
     /// A thread of this home.
@@ -56,7 +60,7 @@ impl Home {
     ) -> Handle<T> {
         match self {
             Self::Threads => Handle::Thread(thread::spawn(f)),
-            Self::Green(_) => Handle::Green(sward::spawn(f)),
+            Self::Green(_) | Self::Simulated => Handle::Green(sward::spawn(f)),
         }
     }
 
@@ -64,15 +68,25 @@ impl Home {
     pub(crate) fn yield_now(self) {
         match self {
             Self::Threads => thread::yield_now(),
-            Self::Green(_) => sward::yield_now(),
+            Self::Green(_) | Self::Simulated => sward::yield_now(),
         }
     }
 }
 
-/// Runs a test on plain kernel threads, and in runtimes of one worker and of several; each within a
-/// minute, else it ends the process: a hang is never silent.
+/// Runs a test on plain kernel threads, in runtimes of one worker and of several, and in simulations;
+/// each within a minute, else it ends the process: a hang is never silent.
 pub(crate) fn on_every_home(test: impl Fn(Home) + Clone + Send + 'static) {
-    for home in Home::ALL {
+    on(&Home::ALL, &test);
+}
+
+/// As [`on_every_home`], but in no simulation: for tests that have kernel threads of their own, look at the
+/// real clock, or wait in a blocking call or while they unwind.
+pub(crate) fn on_every_real_home(test: impl Fn(Home) + Clone + Send + 'static) {
+    on(&Home::ALL[..4], &test);
+}
+
+fn on(homes: &[Home], test: &(impl Fn(Home) + Clone + Send + 'static)) {
+    for home in homes.iter().copied() {
         let test = test.clone();
         watched(
             &format!("{home:?}"),
@@ -80,6 +94,7 @@ pub(crate) fn on_every_home(test: impl Fn(Home) + Clone + Send + 'static) {
             move || match home {
                 Home::Threads => test(home),
                 Home::Green(workers) => runtime(workers).run(move || test(home)),
+                Home::Simulated => sward::sim::explore(0..4, || test(home)),
             },
         );
     }

@@ -1,0 +1,135 @@
+//! Blocking calls: what becomes of a worker's processor while its thread is in one.
+//!
+//! A call that is announced is made on the kernel thread's own stack, from start to end. If there is
+//! anything to do for the processor, it is handed over at once to another thread; else it is *lent*, which
+//! costs next to nothing, and whoever brings work takes it. A thread that comes back and finds its
+//! processor gone lets the green thread go on elsewhere.
+
+#![expect(
+    unsafe_code,
+    reason = "a job lies in the frame of the green thread that waits for it"
+)]
+
+use super::{Off, Processor, Worker, switch_off};
+use crate::{
+    base::primitives::{
+        Ordering::{Relaxed, SeqCst},
+        fence,
+    },
+    scheduler::monitor,
+    task::Task,
+    wait::{home, reason::Reason, source::POLLER},
+};
+use std::{mem::transmute, ptr::NonNull};
+
+/// Makes a blocking call for the running green thread, on its kernel thread's own stack.
+pub(in crate::scheduler) fn block(job: &mut dyn FnMut()) {
+    // SAFETY: the worker is done with it before this green thread goes on.
+    let job: NonNull<dyn FnMut()> =
+        NonNull::from(unsafe { transmute::<&mut dyn FnMut(), &mut (dyn FnMut() + 'static)>(job) });
+    // SAFETY: a scheduler's green thread runs on a worker, whose context is its first field.
+    let worker = unsafe { &*home::context().cast::<Worker>() };
+    worker.job.set(Some(job));
+    let Some(waiter) = worker.context.running() else {
+        return;
+    };
+    // SAFETY: the running green thread.
+    let task = unsafe { Task::of(waiter) };
+    // SAFETY: it is alive as it runs.
+    switch_off(unsafe { task.as_ref() }, Off::Block, Reason::Blocking);
+}
+
+impl Worker {
+    /// Makes the blocking call that a green thread has asked for. If this returns `true`, the green thread
+    /// may go on here at once: this thread still has its processor.
+    #[cold]
+    pub(super) fn run_job(&self) -> bool {
+        if let Some(mut job) = self.job.take() {
+            self.blocking_begins();
+            // SAFETY: the green thread waits for this, and so its job is there.
+            let job = unsafe { job.as_mut() };
+            job();
+            self.blocking_ends();
+        }
+        if self.scheduler().flags.stopped.load(Relaxed) {
+            // It was abandoned; somebody who only makes blocking calls would never end.
+            self.lose_processor();
+        }
+        self.own_processor().is_some()
+    }
+
+    /// This thread is about to block: its processor must not wait for it.
+    ///
+    /// From the scheduler's code, or from that of a green thread which must not leave this thread.
+    pub(in crate::scheduler) fn blocking_begins(&self) {
+        let depth = self.blocking.get();
+        self.blocking.set(depth + 1);
+        if depth > 0 {
+            return;
+        }
+        let from_inside = self.grip.is_inside();
+        let has = if from_inside {
+            self.own_processor().is_some()
+        } else {
+            self.grip.enter()
+        };
+        if has && let Some(processor) = self.own_processor() {
+            self.let_go(processor);
+        }
+        self.grip.leave();
+    }
+
+    /// Hands the processor over if there is anything to do for it, else lends it.
+    fn let_go(&self, processor: &Processor) {
+        let scheduler = self.scheduler();
+        let must_watch = || {
+            let first = scheduler.first_alarm();
+            let waited_for = POLLER.made().is_some_and(|it| it.waiters() > 0);
+            (first != u64::MAX || waited_for)
+                && !scheduler
+                    .idle
+                    .any(|it| it.sleeps_until() <= first && (!waited_for || !it.sleeps_apart()))
+        };
+        let busy = processor.has_work() || !scheduler.injector.is_empty() || must_watch();
+        if busy && scheduler.may_add_thread() {
+            self.grip.give();
+            if scheduler.hand_over(processor) {
+                return;
+            }
+            // No thread is to be had.
+            self.grip.get();
+        }
+        self.grip.lend();
+        scheduler.lent.lock().push(self.as_ref());
+        // Work that came between the look and the loan: whoever brought it saw no loan.
+        fence(SeqCst);
+        if !scheduler.injector.is_empty() || processor.has_work() {
+            scheduler.wake_one();
+        }
+    }
+
+    /// This thread goes on. It has its processor again if nobody has wanted it.
+    pub(in crate::scheduler) fn blocking_ends(&self) {
+        let depth = self.blocking.get() - 1;
+        self.blocking.set(depth);
+        if depth > 0 {
+            return;
+        }
+        let in_task = self.context.running().is_some();
+        self.scheduler()
+            .lent
+            .lock()
+            .retain(|it| *it != self.as_ref());
+        // If this fails, somebody has it now; the next entry will tell.
+        _ = self.grip.take_back();
+        monitor::worker_wakes(false);
+        if in_task {
+            // Back in a green thread's code, which will notice at its next entry.
+            return;
+        }
+        // Asked anew: between the two the monitor may have taken what was taken back.
+        if !self.grip.enter() {
+            self.lose_processor();
+        }
+    }
+}
