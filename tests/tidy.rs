@@ -31,7 +31,6 @@ const LONGER: &[(&str, usize, &str)] = &[
         800,
         "one record; its fields' rules are only true together",
     ),
-    ("runtime/wait/source.rs", 900, "one protocol with its model"),
     (
         "tests/api/net_tcp.rs",
         900,
