@@ -31,16 +31,10 @@ const LONGER: &[(&str, usize, &str)] = &[
         800,
         "one record; its fields' rules are only true together",
     ),
-    ("runtime/wait/source.rs", 900, "one protocol with its model"),
     (
         "tests/api/net_tcp.rs",
         900,
         "a claim after the other, all of TCP",
-    ),
-    (
-        "runtime/fs.rs",
-        900,
-        "std's functions and types, one by one",
     ),
 ];
 
