@@ -162,7 +162,10 @@ fn children_start_while_signals_come() {
     let done = Arc::new(AtomicBool::new(false));
     let rain = thread::spawn({
         let done = Arc::clone(&done);
+        // Without a subscriber the signal would end the whole program, should the test fail.
+        let subscription = signals.clone();
         move || {
+            let _subscription = subscription;
             while !done.load(Relaxed) {
                 raise(sward::signal::SIGVTALRM);
                 thread::sleep(Duration::from_millis(1));
