@@ -4,7 +4,7 @@
 //! 2. `S2` The wait of each parked one is called off, so that no partner can choose it, and it unwinds on
 //!    a worker. Who parks after that is found by the next round; there is one every few milliseconds.
 //! 3. `S3` When the last has ended, the workers stop, and are joined.
-//! 4. `S4` At the deadline, what is left is abandoned: stacks and the scheduler are leaked, for they may
+//! 4. `S4` At the deadline, what is left is abandoned, and its joiners are told: stacks and the scheduler are leaked, for they may
 //!    be borrowed from; a worker that comes back from a blocking call ends.
 
 #![expect(unsafe_code, reason = "walks over the slab of records")]
@@ -92,6 +92,7 @@ impl Scheduler {
         } else {
             // S4: what still runs refers to this scheduler without counting.
             let _leaked = ManuallyDrop::new(Arc::clone(self));
+            self.for_each(|task| task.abandon());
             let grace = Instant::now() + GRACE;
             for thread in self.take_threads() {
                 while !thread.is_finished() && Instant::now() < grace {
@@ -140,6 +141,15 @@ impl Scheduler {
 
     /// Calls off the waits of all green threads that are parked now.
     fn call_off(&self) {
+        self.for_each(|task| {
+            // SAFETY: the share keeps the record.
+            let call = unsafe { Waiter::call_off(ptr::NonNull::from(task.waiter())) };
+            drop(call);
+        });
+    }
+
+    /// Visits all green threads of this runtime.
+    fn for_each(&self, visit: impl Fn(&Task)) {
         slab::for_each_block(|block| {
             // SAFETY: a block of the slab.
             let Some(task) = (unsafe { Task::try_share(block.cast()) }) else {
@@ -148,9 +158,7 @@ impl Scheduler {
             // Its home may be gone, if it has ended: the address alone is looked at.
             // SAFETY: a scheduler does not look into itself for this, and a pinned home stays for ever.
             if unsafe { task.home().as_ref() }.is_of(ptr::from_ref(self).cast()) {
-                // SAFETY: the share keeps the record.
-                let call = unsafe { Waiter::call_off(ptr::NonNull::from(task.waiter())) };
-                drop(call);
+                visit(&task);
             }
         });
     }

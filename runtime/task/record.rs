@@ -27,6 +27,7 @@
 //! | [`DETACHED`] | not finished, and the handle is gone: the thread drops its result |
 //! | [`ENDING`]   | finished, and the waiter is being called                        |
 //! | [`DONE`]     | finished; the result belongs to the handle                      |
+//! | [`ABANDONED`] | its runtime is gone and it is not finished: there will be no result |
 //!
 //! # Edges
 //!
@@ -75,6 +76,7 @@ const RUNNING: usize = 0;
 const DONE: usize = 1;
 const DETACHED: usize = 2;
 const ENDING: usize = 3;
+const ABANDONED: usize = 4;
 
 /// What is left of a block for the closure, and later for the result.
 const PAYLOAD_BYTES: usize = BLOCK_BYTES - 128;
@@ -451,40 +453,75 @@ impl Task {
     pub(crate) unsafe fn run(&self) {
         // SAFETY: the caller runs it, once.
         unsafe { (self.body.code.run)(self) };
-        // Release [result].
-        match self
-            .body
-            .join
-            .compare_exchange(RUNNING, DONE, AcqRel, Acquire)
-        {
-            Ok(_) => {}
-            Err(DETACHED) => {
-                // SAFETY: the handle is gone; the result is ours, on our own stack.
-                unsafe { (self.body.code.drop_result)(self) };
+        loop {
+            // Release [result].
+            let joiner = match self
+                .body
+                .join
+                .compare_exchange(RUNNING, DONE, AcqRel, Acquire)
+            {
+                Ok(_) => return,
+                Err(DETACHED | ABANDONED) => {
+                    // SAFETY: the handle is gone, or will not ask; the result is ours, on our own stack.
+                    unsafe { (self.body.code.drop_result)(self) };
+                    return;
+                }
+                Err(joiner) => joiner,
+            };
+            if self.call_joiner(joiner, DONE) {
+                return;
             }
-            Err(_) => self.call_joiner(),
         }
     }
 
-    /// Calls whoever waits in `join`.
-    fn call_joiner(&self) {
+    /// Calls whoever waits in `join`, and leaves `outcome` there. If this returns `false`, it has just left.
+    fn call_joiner(&self, joiner: usize, outcome: usize) -> bool {
         // Release [result]. ENDING keeps the joiner in its frame until it was called.
-        let joiner = self.body.join.swap(ENDING, AcqRel);
+        if self
+            .body
+            .join
+            .compare_exchange(joiner, ENDING, AcqRel, Acquire)
+            .is_err()
+        {
+            return false;
+        }
         let call = NonNull::new(ptr::with_exposed_provenance_mut::<Waiter>(joiner))
             // SAFETY: it stays while its address, or ENDING, stands in `join`.
             .and_then(|it| unsafe { Waiter::call(it, Verdict::Chosen(0)) });
         // Release [result].
-        self.body.join.store(DONE, Release);
+        self.body.join.store(outcome, Release);
         if let Some(call) = call {
             call.wake();
         }
+        true
+    }
+
+    /// Its runtime is gone and leaves it behind: whoever joins it will not get a result.
+    pub(crate) fn abandon(&self) {
+        loop {
+            // Acquire [result]: nothing is received, but who waits must be called as it is now.
+            match self
+                .body
+                .join
+                .compare_exchange(RUNNING, ABANDONED, AcqRel, Acquire)
+            {
+                Ok(_) | Err(DONE | DETACHED | ENDING | ABANDONED) => return,
+                Err(joiner) if self.call_joiner(joiner, ABANDONED) => return,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Its runtime has gone without it.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.body.join.load(Acquire) == ABANDONED
     }
 
     /// Waits until it has returned.
     #[track_caller]
     pub(crate) fn wait_done(&self) {
         // Acquire [result].
-        while self.body.join.load(Acquire) != DONE {
+        while !self.is_over() {
             self.wait_done_once(None);
         }
     }
@@ -497,7 +534,7 @@ impl Task {
     #[track_caller]
     pub(crate) fn wait_done_or_deadlock(&self) -> Result<(), Deadlock> {
         // Acquire [result].
-        while self.body.join.load(Acquire) != DONE {
+        while !self.is_over() {
             let line = deadlock::line();
             if self.wait_done_once(Some(line)) == Verdict::Chosen(1) && !self.is_done() {
                 return Err(Deadlock);
@@ -564,6 +601,12 @@ impl Task {
         verdict
     }
 
+    /// It has returned, or been abandoned.
+    pub(crate) fn is_over(&self) -> bool {
+        // Acquire [result].
+        matches!(self.body.join.load(Acquire), DONE | ABANDONED)
+    }
+
     /// It has returned, and its result is there.
     pub(crate) fn is_done(&self) -> bool {
         // Acquire [result].
@@ -584,6 +627,9 @@ impl Task {
             .is_err()
         {
             self.wait_done();
+            if self.is_abandoned() {
+                return;
+            }
             // SAFETY: it is done, and the result was the handle's.
             unsafe { (self.body.code.drop_result)(self) };
         }

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "the handle alone may take the result")]
 
 use super::Thread;
-use crate::{observe::deadlock::Deadlock, task::TaskRef};
+use crate::{observe::deadlock::Deadlock, task::TaskRef, wait::Shutdown};
 use std::{fmt, marker::PhantomData, mem::ManuallyDrop, ptr, thread};
 
 /// The right to join a green thread: to wait for it and to take its result.
@@ -53,7 +53,8 @@ impl<T> JoinHandle<T> {
     ///
     /// # Errors
     ///
-    /// The payload of its panic; [`Shutdown`](crate::Shutdown) if its runtime was shut down first.
+    /// The payload of its panic; [`Shutdown`] if its runtime was shut down first, whether it
+    /// was unwound or left behind.
     #[track_caller]
     pub fn join(self) -> thread::Result<T> {
         let this = ManuallyDrop::new(self);
@@ -63,6 +64,7 @@ impl<T> JoinHandle<T> {
         guard.task().wait_done();
         let thread = guard.disarm();
         match thread.task() {
+            Some(task) if task.is_abandoned() => Err(Box::new(Shutdown)),
             // SAFETY: the handle is consumed, and it is done.
             Some(task) => unsafe { task.take_result() },
             None => unreachable!("a handle's thread is green"),
@@ -87,7 +89,7 @@ impl<T> JoinHandle<T> {
 
     /// Whether it has ended, so that [`join`](Self::join) would return at once.
     pub fn is_finished(&self) -> bool {
-        self.task().is_done()
+        self.task().is_over()
     }
 }
 

@@ -486,8 +486,10 @@ fn check_trace(text: &str) {
     turns.sort_by(|a, b| a.0.total_cmp(&b.0));
     let ended = |how: &str| turns.iter().filter(|it| it.4 == how).count();
     assert!(ended("finished") >= 20, "{text}");
+    assert!(ended("yielded") >= 20, "{text}");
+    // Which side waits for the other is chance.
     assert!(
-        ended("yielded") >= 20 && ended("channel send") > 0,
+        ended("channel send") + ended("channel receive") > 0,
         "{text}"
     );
     assert!(ended("blocking call") >= 20, "{text}");

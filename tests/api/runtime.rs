@@ -616,3 +616,25 @@ fn child_runs_out_of_threads() {
     few(own + 20);
     assert_eq!(runtime(2).run(|| 1), 1);
 }
+
+/// Whoever joins a green thread that was left behind is told, before it comes back and after.
+#[test]
+fn join_of_what_was_left_behind_is_told() {
+    watched("left behind", MINUTE, || {
+        let (go, wait) = mpsc::channel::<()>();
+        let (tx, started) = mpsc::channel();
+        let runtime = runtime(1);
+        let stuck = runtime.spawn(move || {
+            tx.send(()).expect("the test waits");
+            // A call that nobody can end.
+            drop(wait.recv());
+            String::from("too late")
+        });
+        started.recv().expect("it runs");
+        let joiner = kernel::spawn(move || stuck.join());
+        runtime.shutdown_timeout(Duration::from_millis(20));
+        let told = joiner.join().expect("the joiner");
+        assert!(told.expect_err("no result").is::<Shutdown>());
+        drop(go);
+    });
+}
