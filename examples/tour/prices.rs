@@ -6,7 +6,7 @@ use sward::{Runtime, channel, sync::Barrier, yield_now};
 
 /// Both worlds have the same steps, and fewer where they are dear.
 const GREEN_STEPS: u32 = 200_000;
-const KERNEL_STEPS: u32 = 4_000;
+const KERNEL_STEPS: u32 = 2_000;
 
 pub(crate) fn show() -> Outcome {
     let runtime = Runtime::builder().workers(1).build()?;

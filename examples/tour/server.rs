@@ -58,10 +58,14 @@ pub(crate) fn serve_and_ask() -> Outcome {
             sward::spawn(move || {
                 let stream = {
                     let _permit = knocking.acquire(1);
-                    TcpStream::connect(address)
+                    // Its first answer shows that the server has let it in.
+                    TcpStream::connect(address).and_then(|mut stream| {
+                        stream.set_nodelay(true)?;
+                        ask(&mut stream, 0).map(|_| stream)
+                    })
                 };
                 connected.done();
-                ask(stream?, *opening.wait())
+                visit(stream?, *opening.wait())
             })
         })
         .collect();
@@ -113,9 +117,8 @@ fn answer(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// A client's part: thinks, asks, checks, until both parts are over.
-fn ask(mut stream: TcpStream, start: Instant) -> io::Result<[Latencies; 2]> {
-    stream.set_nodelay(true)?;
+/// A client's part: thinks and asks, until both parts are over.
+fn visit(mut stream: TcpStream, start: Instant) -> io::Result<[Latencies; 2]> {
     let mut seen = [Latencies::new(), Latencies::new()];
     let mut draw = random();
     loop {
@@ -124,25 +127,30 @@ fn ask(mut stream: TcpStream, start: Instant) -> io::Result<[Latencies; 2]> {
         let next = Instant::now() + thought;
         // Nothing keeps a client that would come too late.
         thread::sleep_until(next.min(start + 2 * PART));
-        let asked = Instant::now();
-        let part = match asked.duration_since(start) {
+        let part = match start.elapsed() {
             it if it < PART => 0,
             it if it < 2 * PART => 1,
             _ => return Ok(seen),
         };
-        let number = (draw >> 24) % NUMBERS;
-        stream.write_all(&number.to_be_bytes())?;
-        let mut prime = [0; 8];
-        stream.read_exact(&mut prime)?;
-        seen[part].push(asked.elapsed());
-        let prime = u64::from_be_bytes(prime);
-        // A client knows how to check an answer: there is one prime in the gap, its end.
-        if !is_prime(prime) || (number + 1..prime).any(is_prime) {
-            return Err(io::Error::other(format!(
-                "{prime} is not the first prime after {number}"
-            )));
-        }
+        seen[part].push(ask(&mut stream, (draw >> 24) % NUMBERS)?);
     }
+}
+
+/// Asks for the next prime, and checks the answer; how long that took.
+fn ask(stream: &mut TcpStream, number: u64) -> io::Result<Duration> {
+    let asked = Instant::now();
+    stream.write_all(&number.to_be_bytes())?;
+    let mut prime = [0; 8];
+    stream.read_exact(&mut prime)?;
+    let time = asked.elapsed();
+    let prime = u64::from_be_bytes(prime);
+    // There is one prime in the gap: its end.
+    if !is_prime(prime) || (number + 1..prime).any(is_prime) {
+        return Err(io::Error::other(format!(
+            "{prime} is not the first prime after {number}"
+        )));
+    }
+    Ok(time)
 }
 
 /// Green threads that are busy beside the server, without a thought for others.

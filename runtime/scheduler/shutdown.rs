@@ -92,7 +92,7 @@ impl Scheduler {
         } else {
             // S4: what still runs refers to this scheduler without counting.
             let _leaked = ManuallyDrop::new(Arc::clone(self));
-            self.for_each(|task| task.abandon());
+            self.for_each(Task::abandon);
             let grace = Instant::now() + GRACE;
             for thread in self.take_threads() {
                 while !thread.is_finished() && Instant::now() < grace {

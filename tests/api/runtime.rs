@@ -627,7 +627,7 @@ fn join_of_what_was_left_behind_is_told() {
         let stuck = runtime.spawn(move || {
             tx.send(()).expect("the test waits");
             // A call that nobody can end.
-            drop(wait.recv());
+            _ = wait.recv();
             String::from("too late")
         });
         started.recv().expect("it runs");
