@@ -108,6 +108,8 @@ impl fmt::Debug for Thread {
 
 /// The thread that calls: the green one, or else the kernel thread.
 ///
+/// Inside of [`blocking`](crate::blocking()) it is the kernel thread, which is then the one that waits.
+///
 /// # Examples
 ///
 /// ```
@@ -203,7 +205,8 @@ fn sleep_to(deadline: Option<Instant>) {
 /// Lets the other runnable green threads of this runtime run first; on a kernel thread, other kernel
 /// threads.
 ///
-/// The caller goes to the back of the queue. Where nobody else is runnable it goes on at once.
+/// The caller goes to the back of the queue of those that have run before; those that never ran get every
+/// eighth turn. Where nobody else is runnable it goes on at once.
 ///
 /// # Examples
 ///
