@@ -19,12 +19,13 @@ use crate::{
     driver::clock,
     scheduler::{Scheduler, monitor},
     task::{Stage, Task},
+    wait::home::Home,
     wait::{reason::Reason, ticket::Waiter},
 };
 use std::{
     fmt::{self, Write},
     panic::Location,
-    ptr::{self, NonNull},
+    ptr::NonNull,
     sync::Arc,
     time::Duration,
 };
@@ -204,11 +205,7 @@ pub(super) fn take(runtime: Option<&Scheduler>) -> Dump {
         let Some(task) = (unsafe { Task::try_share(block.cast()) }) else {
             return;
         };
-        // Its home may be gone, if it has ended: the address alone is looked at.
-        let is_of = |runtime| {
-            // SAFETY: a scheduler does not look into itself for this, and a pinned home stays for ever.
-            unsafe { task.home().as_ref() }.is_of(ptr::from_ref::<Scheduler>(runtime).cast())
-        };
+        let is_of = |runtime: &Scheduler| task.is_of(Home::number(runtime));
         if task.stage() != Stage::Finished && runtime.is_none_or(is_of) {
             threads.extend(look(&task, &all));
         }

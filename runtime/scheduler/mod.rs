@@ -81,6 +81,7 @@ pub(crate) struct Config {
 /// What all workers of one runtime share.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
+    number: u32,
     config: Config,
     class: &'static StackClass,
     processors: Box<[Processor]>,
@@ -143,6 +144,7 @@ impl Scheduler {
             .map(|it| Processor::new(it, class, worker::ENTRY, seed + it as u64))
             .collect::<io::Result<_>>()?;
         let scheduler = Arc::new(Self {
+            number: home::next_number(),
             class,
             processors,
             injector: Injector::new(),
@@ -518,8 +520,8 @@ impl Home for Scheduler {
         self.as_home()
     }
 
-    fn is_of(&self, runtime: *const ()) -> bool {
-        ptr::addr_eq(self, runtime)
+    fn number(&self) -> u32 {
+        self.number
     }
 
     fn wake(&self) -> Wake {

@@ -252,8 +252,8 @@ impl Home for Pinned {
         self.scheduler().is_closing()
     }
 
-    fn is_of(&self, runtime: *const ()) -> bool {
-        ptr::addr_eq(self.scheduler.load(Relaxed), runtime)
+    fn number(&self) -> u32 {
+        self.scheduler().number()
     }
 
     fn pin(&self, name: Option<&str>) -> io::Result<Pin> {

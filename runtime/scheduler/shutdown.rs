@@ -155,9 +155,7 @@ impl Scheduler {
             let Some(task) = (unsafe { Task::try_share(block.cast()) }) else {
                 return;
             };
-            // Its home may be gone, if it has ended: the address alone is looked at.
-            // SAFETY: a scheduler does not look into itself for this, and a pinned home stays for ever.
-            if unsafe { task.home().as_ref() }.is_of(ptr::from_ref(self).cast()) {
+            if task.is_of(self.number) {
                 visit(&task);
             }
         });

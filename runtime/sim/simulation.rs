@@ -168,6 +168,8 @@ pub(super) struct Plan {
 
 #[derive(Debug)]
 pub(super) struct Simulation {
+    /// Unlike any runtime's.
+    pub(super) number: u32,
     pub(super) plan: Plan,
     pub(super) choice: RefCell<Choice>,
     pub(super) clock: RefCell<Clock>,
@@ -202,6 +204,7 @@ impl Simulation {
     /// If there is no memory for stacks.
     pub(super) fn new(plan: Plan) -> io::Result<Self> {
         Ok(Self {
+            number: crate::wait::home::next_number(),
             choice: RefCell::new(Choice::new(plan.seed, plan.strategy)),
             clock: RefCell::new(Clock::new()),
             log: RefCell::new(Log::new(plan.most_events)),

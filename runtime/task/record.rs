@@ -137,8 +137,10 @@ struct Body {
     spawned_at: &'static Location<'static>,
     /// Where it waits.
     place: AtomicPtr<Location<'static>>,
-    /// Since when, in [ticks](clock::tick).
+    /// Since when it waits, in [ticks](clock::tick).
     since: AtomicU32,
+    /// The number of its runtime, which may be gone when it has ended.
+    runtime: u32,
 }
 
 // A model's atomics are larger; no model makes a record.
@@ -295,6 +297,8 @@ impl Task {
             spawned_at: options.spawned_at,
             place: AtomicPtr::new(ptr::null_mut()),
             since: AtomicU32::new(0),
+            // SAFETY: whoever makes a task keeps its home for it.
+            runtime: unsafe { home.as_ref() }.number(),
         };
         // SAFETY: the block is large and aligned enough, and ours alone but for `shares`.
         let to_waiter = unsafe { &raw mut (*task.as_ptr()).waiter };
@@ -337,6 +341,11 @@ impl Task {
     #[inline]
     pub(crate) fn home(&self) -> NonNull<dyn Home> {
         self.body.home
+    }
+
+    /// It belongs to the runtime with that number.
+    pub(crate) fn is_of(&self, runtime: u32) -> bool {
+        self.body.runtime == runtime
     }
 
     pub(crate) fn id(&self) -> u64 {

@@ -52,6 +52,12 @@ pub(crate) struct Alarm {
     pub(crate) key: u64,
 }
 
+/// A number for a new runtime, which no other has had for some billions.
+pub(crate) fn next_number() -> u32 {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    NEXT.fetch_add(1, Relaxed)
+}
+
 /// What a green thread is made of.
 #[derive(Debug)]
 pub(crate) struct Fresh {
@@ -106,8 +112,8 @@ pub(crate) trait Home {
     /// The home of green threads that are spawned here.
     fn home_of_spawned(&self) -> NonNull<dyn Home>;
 
-    /// It belongs to the runtime at that address, or is it.
-    fn is_of(&self, runtime: *const ()) -> bool;
+    /// The number of the runtime that it belongs to, or is.
+    fn number(&self) -> u32;
 
     /// A block for a green thread's record and its number, with a stack of `class` reserved.
     ///
