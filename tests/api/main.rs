@@ -6,6 +6,7 @@ mod support;
 mod blocking;
 mod channel_basic;
 mod channel_drop;
+mod channel_model;
 mod channel_pipeline;
 mod channel_select;
 mod channel_timer;
