@@ -4,7 +4,8 @@
 
 use crate::support::{in_child, runtime, watched};
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     os::unix::process::CommandExt,
     panic::{catch_unwind, resume_unwind},
     process::Command,
@@ -16,7 +17,9 @@ use std::{
     thread as kernel,
     time::{Duration, Instant},
 };
-use sward::{Runtime, Shutdown, blocking, sync::Mutex, thread};
+use sward::{
+    Runtime, Shutdown, blocking, channel, net::unix::UnixStream, select, sync::Mutex, thread,
+};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -395,6 +398,8 @@ fn a_hundred_thousand_parked_end_in_bounded_time() {
 #[test]
 #[ignore = "run by another test"]
 fn child_ends_a_hundred_thousand() {
+    /// Those below this number whose turn it is wait for a socket: they share one.
+    const SOCKETS: usize = 6_000;
     let it = runtime(2);
     let dropped = Arc::new(AtomicUsize::new(0));
     let waiting = Arc::new(AtomicUsize::new(0));
@@ -409,17 +414,26 @@ fn child_ends_a_hundred_thousand() {
     while waiting.load(SeqCst) < 1 {
         kernel::yield_now();
     }
+    let (_tx, silence) = channel::bounded::<()>(0);
+    let (near, _far) = UnixStream::pair().expect("a pair");
+    let near = Arc::new(near);
     let count = 100_000;
     for number in 0..count {
         let (mark, waiting) = (Counted(Arc::clone(&dropped)), Arc::clone(&waiting));
         let (lock, never) = (Arc::clone(&lock), Arc::clone(&never));
+        let (silence, near) = (silence.clone(), Arc::clone(&near));
         drop(it.spawn(move || {
             let _mark = mark;
             waiting.fetch_add(1, SeqCst);
-            match number % 4 {
+            match number % 6 {
                 0 => thread::park(),
                 1 => thread::sleep(Duration::from_hours(1)),
                 2 => drop(lock.lock()),
+                3 => drop(silence.recv()),
+                4 if number < SOCKETS => drop((&*near).read(&mut [0])),
+                4 => {
+                    drop(select! { recv(silence) -> it => it, recv(channel::never()) -> it => it })
+                }
                 _ => {
                     let child = sward::spawn(move || {
                         let _never = never;
@@ -430,11 +444,36 @@ fn child_ends_a_hundred_thousand() {
             }
         }));
     }
-    while waiting.load(SeqCst) < 1 + count {
+    // And 64 in blocking calls, which nobody can call off: they come back when the others have ended.
+    let (release, released) = mpsc::channel::<()>();
+    let released = Arc::new(std::sync::Mutex::new(released));
+    for _ in 0..64 {
+        let (waiting, released) = (Arc::clone(&waiting), Arc::clone(&released));
+        drop(it.spawn(move || {
+            blocking(|| {
+                waiting.fetch_add(1, SeqCst);
+                released
+                    .lock()
+                    .map(|it| it.recv().is_ok())
+                    .unwrap_or_default()
+            })
+        }));
+    }
+    while waiting.load(SeqCst) < 1 + count + 64 {
         kernel::sleep(Duration::from_millis(1));
     }
+    let releaser = kernel::spawn({
+        let dropped = Arc::clone(&dropped);
+        move || {
+            while dropped.load(SeqCst) < count {
+                kernel::sleep(Duration::from_millis(1));
+            }
+            drop(release);
+        }
+    });
     let start = Instant::now();
     it.shutdown_timeout(Duration::from_mins(1));
+    releaser.join().expect("no panic");
     let took = start.elapsed();
     assert_eq!(dropped.load(SeqCst), count);
     assert!(took < Duration::from_secs(20), "{took:?}");
