@@ -432,7 +432,10 @@ fn child_ends_a_hundred_thousand() {
                 3 => drop(silence.recv()),
                 4 if number < SOCKETS => drop((&*near).read(&mut [0])),
                 4 => {
-                    drop(select! { recv(silence) -> it => it, recv(channel::never()) -> it => it })
+                    _ = select! {
+                        recv(silence) -> it => it,
+                        recv(channel::never()) -> it => it,
+                    };
                 }
                 _ => {
                     let child = sward::spawn(move || {
