@@ -455,10 +455,7 @@ fn child_ends_a_hundred_thousand() {
         drop(it.spawn(move || {
             blocking(|| {
                 waiting.fetch_add(1, SeqCst);
-                released
-                    .lock()
-                    .map(|it| it.recv().is_ok())
-                    .unwrap_or_default()
+                released.lock().is_ok_and(|it| it.recv().is_ok())
             })
         }));
     }
