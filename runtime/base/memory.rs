@@ -26,6 +26,25 @@ pub(crate) fn page_bytes() -> usize {
     }
 }
 
+/// The bytes of a line of the caches, as far as hints go.
+pub(crate) const CACHE_LINE: usize = 64;
+
+/// A hint to the caches that the line at `address` will be wanted soon. Any address will do.
+#[inline]
+pub(crate) fn prefetch(address: usize) {
+    let at = ptr::without_provenance::<i8>(address);
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch has no effect that a program could see, and never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at);
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nostack, readonly, preserves_flags));
+    }
+}
+
 /// Maps `bytes`, whole pages, readable and writable, without a claim on swap space.
 ///
 /// # Errors
