@@ -23,6 +23,7 @@
 #![expect(unsafe_code, reason = "a suspended stack moves from thread to thread")]
 
 use super::{
+    guard::TAKEN_AT_ONCE,
     range::Guarded,
     stack::{Slot, SlotId, StackClass, Taken},
 };
@@ -298,6 +299,8 @@ pub(crate) struct FiberPool {
     entry: Entry,
     /// Of that class, at most `hoard`, for which the pool holds promises of its own.
     hot: Vec<Fiber>,
+    /// Stacks of that class with nothing on them yet; with `hot`, at most `hoard`.
+    blank: Vec<Slot>,
     hoard: usize,
     /// Promises of stacks of that class that no task has, so that most spawns need no lock. At most
     /// `2 * hoard`.
@@ -317,6 +320,7 @@ impl FiberPool {
             class,
             entry,
             hot: Vec::with_capacity(hoard),
+            blank: Vec::with_capacity(hoard),
             hoard,
             promises: 0,
         })
@@ -374,8 +378,8 @@ impl FiberPool {
         if !ptr::eq(class, self.class) {
             return class.put([slot_of(fiber)].into_iter());
         }
-        if self.hot.len() == self.hoard {
-            self.spill(self.hoard.div_ceil(2));
+        if self.hot.len() + self.blank.len() == self.hoard {
+            self.spill(self.hot.len().div_ceil(2));
         }
         self.hot.push(fiber);
     }
@@ -383,6 +387,7 @@ impl FiberPool {
     /// Gives all idle fibers and promises back to the slab, so that they can be trimmed.
     pub(crate) fn flush(&mut self) {
         self.spill(self.hot.len());
+        self.class.put_blank(self.blank.drain(..).map(|it| it.id));
         self.class.release(mem::take(&mut self.promises));
     }
 
@@ -394,23 +399,29 @@ impl FiberPool {
 
     #[cold]
     fn fetch(&mut self, class: &'static StackClass) -> Fiber {
-        let (entry, hot) = (self.entry, &mut self.hot);
-        let want = if ptr::eq(class, self.class) {
-            self.hoard.div_ceil(2)
+        let own = ptr::eq(class, self.class);
+        if own && let Some(slot) = self.blank.pop() {
+            return Fiber::build(class, slot, self.entry);
+        }
+        let want = if own {
+            self.hoard.div_ceil(2).min(TAKEN_AT_ONCE)
         } else {
             1
         };
+        let Self {
+            entry, hot, blank, ..
+        } = self;
         let mut first = None;
-        class.take(want, |taken| {
-            let fiber = match taken {
-                Taken::Warm(slot) => revive(slot, entry),
-                Taken::Blank(slot) => Fiber::build(class, slot, entry),
-            };
-            if let Some(colder) = first.replace(fiber) {
-                hot.push(colder);
+        class.take(want, |taken| match taken {
+            Taken::Warm(slot) => {
+                if let Some(colder) = first.replace(revive(slot, *entry)) {
+                    hot.push(colder);
+                }
             }
+            // Its page is touched when it is needed.
+            Taken::Blank(slot) => blank.push(slot),
         });
-        match first {
+        match first.or_else(|| Some(Fiber::build(class, blank.pop()?, *entry))) {
             Some(fiber) => fiber,
             // `take` gives at least one.
             None => crate::base::fatal::fatal(format_args!("the slab gave no stack")),
