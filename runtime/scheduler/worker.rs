@@ -589,7 +589,11 @@ impl Worker {
         });
         let mut by_poller = false;
         if stays {
-            let first = self.space_out(scheduler.first_alarm());
+            let mut first = self.space_out(scheduler.first_alarm());
+            if first != u64::MAX && scheduler.idle.any(|it| it.sleeps_until() <= first) {
+                // One is enough to wake for it. If that one then has no time, the monitor sees it.
+                first = u64::MAX;
+            }
             self.sleeps_until.store(first, Relaxed);
             super::monitor::worker_sleeps(hold.is_some());
             if let Some(hold) = hold.take() {
