@@ -488,11 +488,10 @@ fn check_trace(text: &str) {
     let ended = |how: &str| turns.iter().filter(|it| it.4 == how).count();
     assert!(ended("finished") >= 20, "{text}");
     assert!(ended("yielded") >= 20, "{text}");
-    // Which side waits for the other is chance.
-    assert!(
-        ended("channel send") + ended("channel receive") > 0,
-        "{text}"
-    );
+    // Which side waits for the other is chance, but of each message one does; and the receiver, perhaps, for
+    // the end.
+    let waits = ended("channel send") + ended("channel receive");
+    assert!((20..=21).contains(&waits), "{waits}\n{text}");
     assert!(ended("blocking call") >= 20, "{text}");
     for (index, turn) in turns.iter().enumerate() {
         // The file's times are cut to nanoseconds, and floats are a little off.

@@ -16,27 +16,37 @@ use crate::{
         Ordering::{Relaxed, SeqCst},
         fence,
     },
-    scheduler::monitor,
+    scheduler::{beside::Why, monitor},
     task::Task,
     wait::{home, reason::Reason, source::POLLER},
 };
-use std::{mem::transmute, ptr::NonNull};
+use std::{cell::Cell, mem::transmute, ptr::NonNull};
 
 /// Makes a blocking call for the running green thread, on its kernel thread's own stack.
 pub(in crate::scheduler) fn block(job: &mut dyn FnMut()) {
-    // SAFETY: the worker is done with it before this green thread goes on.
-    let job: NonNull<dyn FnMut()> =
-        NonNull::from(unsafe { transmute::<&mut dyn FnMut(), &mut (dyn FnMut() + 'static)>(job) });
-    // SAFETY: a scheduler's green thread runs on a worker, whose context is its first field.
-    let worker = unsafe { &*home::context().cast::<Worker>() };
-    worker.job.set(Some(job));
-    let Some(waiter) = worker.context.running() else {
-        return;
+    let done = Cell::new(false);
+    let mut call = || {
+        job();
+        done.set(true);
     };
-    // SAFETY: the running green thread.
-    let task = unsafe { Task::of(waiter) };
-    // SAFETY: it is alive as it runs.
-    switch_off(unsafe { task.as_ref() }, Off::Block, Reason::Blocking);
+    // Again if the worker could not make it: then this goes on with another one.
+    while !done.get() {
+        let call: &mut dyn FnMut() = &mut call;
+        // SAFETY: the worker is done with it, or has dropped the pointer, before this green thread goes on.
+        let call: NonNull<dyn FnMut()> = NonNull::from(unsafe {
+            transmute::<&mut dyn FnMut(), &mut (dyn FnMut() + 'static)>(call)
+        });
+        // SAFETY: a scheduler's green thread runs on a worker, whose context is its first field.
+        let worker = unsafe { &*home::context().cast::<Worker>() };
+        worker.job.set(Some(call));
+        let Some(waiter) = worker.context.running() else {
+            return;
+        };
+        // SAFETY: the running green thread.
+        let task = unsafe { Task::of(waiter) };
+        // SAFETY: it is alive as it runs.
+        switch_off(unsafe { task.as_ref() }, Off::Block, Reason::Blocking);
+    }
 }
 
 impl Worker {
@@ -45,6 +55,11 @@ impl Worker {
     #[cold]
     pub(super) fn run_job(&self) -> bool {
         if let Some(mut job) = self.job.take() {
+            if self.own_processor().is_none() && !self.counts_as_call() {
+                // There are as many calls as may be, and this thread has no processor to hold up: the
+                // green thread asks again where there is one.
+                return false;
+            }
             self.blocking_begins();
             // SAFETY: the green thread waits for this, and so its job is there.
             let job = unsafe { job.as_mut() };
@@ -73,10 +88,27 @@ impl Worker {
         } else {
             self.grip.enter()
         };
-        if has && let Some(processor) = self.own_processor() {
-            self.let_go(processor);
+        match self.own_processor().filter(|_| has) {
+            Some(processor) => self.let_go(processor),
+            // If there is no place, what was found to compute still is: it cannot leave this thread.
+            None => _ = self.counts_as_call(),
         }
         self.grip.leave();
+    }
+
+    /// This thread, which has no processor, is about to make a call: if it was found to compute, it changes
+    /// places. `false` if there is none.
+    fn counts_as_call(&self) -> bool {
+        if self.beside() != Why::Computes {
+            return true;
+        }
+        let places = &self.scheduler().beside;
+        let changes = places.enter(Why::Calls);
+        if changes {
+            places.leave(self.forget_beside());
+            self.note_beside(Why::Calls);
+        }
+        changes
     }
 
     /// Hands the processor over if there is anything to do for it, else lends it.
@@ -91,13 +123,18 @@ impl Worker {
                     .any(|it| it.sleeps_until() <= first && (!waited_for || !it.sleeps_apart()))
         };
         let busy = processor.has_work() || !scheduler.injector.is_empty() || must_watch();
-        if busy && scheduler.may_add_thread() {
-            self.grip.give();
-            if scheduler.hand_over(processor) {
-                return;
+        if busy {
+            if scheduler.beside.enter(Why::Calls) {
+                self.grip.give();
+                self.note_beside(Why::Calls);
+                if scheduler.hand_over(processor) {
+                    return;
+                }
+                // No thread is to be had.
+                self.grip.get();
+                scheduler.beside.leave(self.forget_beside());
             }
-            // No thread is to be had.
-            self.grip.get();
+            scheduler.beside.count_refused();
         }
         self.grip.lend();
         scheduler.lent.lock().push(self.as_ref());
