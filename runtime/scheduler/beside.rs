@@ -6,6 +6,10 @@
 //! those who wait for a processor. So at every instant there are at most as many threads as processors and
 //! places, and those who wait.
 //!
+//! A thread that waits for another thread of this crate, inside of a blocking call or as it unwinds, may
+//! wait for one that its own processor should run. So if there is no place it goes without: its processor
+//! can always be had.
+//!
 //! One who was found to compute and then announces a call changes places. If there is none to change to,
 //! the green thread makes its call from elsewhere; or, where it must not leave its kernel thread, it keeps
 //! the place that it has.
@@ -31,6 +35,8 @@ pub(crate) enum Why {
     Not = 0,
     Calls = 1,
     Computes = 2,
+    /// It is in a call, but waits for another thread of this crate: for this there is always a place.
+    Waits = 3,
 }
 
 impl From<u8> for Why {
@@ -38,6 +44,7 @@ impl From<u8> for Why {
         match byte {
             1 => Self::Calls,
             2 => Self::Computes,
+            3 => Self::Waits,
             _ => Self::Not,
         }
     }
@@ -68,7 +75,7 @@ impl Beside {
 
     fn places(&self, why: Why) -> Option<(&AtomicUsize, usize)> {
         match why {
-            Why::Not => None,
+            Why::Not | Why::Waits => None,
             Why::Calls => Some((&self.calls, self.most_calls)),
             Why::Computes => Some((&self.computing, MAX_COMPUTING)),
         }

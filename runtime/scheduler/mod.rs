@@ -265,24 +265,26 @@ impl Scheduler {
             // Under the lock: a worker that comes back passes it before it forgets what it has lost, and
             // perhaps gets another.
             let mut lent = self.lent.lock();
-            if lent.is_empty() {
+            let Some(last) = lent.len().checked_sub(1) else {
                 return;
-            }
-            if !self.beside.enter(Why::Calls) {
+            };
+            let (place, why) = if self.beside.enter(Why::Calls) {
+                (last, Why::Calls)
+            } else if let Some(place) = lent.iter().rposition(|it| it.waits()) {
+                (place, Why::Waits)
+            } else {
                 // The calls hold up their workers. Whoever comes back first looks again.
                 return self.beside.count_refused();
-            }
-            let Some(worker) = lent.pop() else {
-                return self.beside.leave(Why::Calls);
             };
+            let worker = lent.remove(place);
             let taken = worker.take_lent().then(|| {
-                worker.note_beside(Why::Calls);
+                worker.note_beside(why);
                 worker.processor_of_taken()
             });
             drop(lent);
             match taken.flatten() {
                 Some(processor) => return self.hand_over_or_queue(processor),
-                None => self.beside.leave(Why::Calls),
+                None => self.beside.leave(why),
             }
         }
     }
@@ -566,9 +568,9 @@ impl Home for Scheduler {
         worker::block(job);
     }
 
-    fn blocking_begins(&self) {
+    fn blocking_begins(&self, waits: bool) {
         if let Some(worker) = self.worker() {
-            worker.blocking_begins();
+            worker.blocking_begins(waits);
         }
     }
 

@@ -115,6 +115,8 @@ pub(crate) struct Worker {
     sleeps_until: AtomicU64,
     /// It has lost its processor while it computed, and was told the kernel to be a batch job.
     batch: AtomicBool,
+    /// In that call it waits for another thread of this crate. Written by the thread alone.
+    waits: AtomicBool,
     /// Why it goes on though its processor was taken, as a [`Why`].
     beside: AtomicU8,
     /// The kernel's number of the thread.
@@ -294,6 +296,7 @@ impl Worker {
             polls: AtomicBool::new(false),
             sleeps_until: AtomicU64::new(0),
             batch: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
             beside: AtomicU8::new(Why::Not as u8),
             tid: AtomicU32::new(0),
             cpu_clock: AtomicI32::new(0),
@@ -383,6 +386,11 @@ impl Worker {
         let task = unsafe { Task::of(waiter) };
         // SAFETY: its record is a block of the slab, whoever has it by now.
         unsafe { Task::try_share(task) }
+    }
+
+    /// It is in an announced call, and waits there for another thread of this crate.
+    pub(super) fn waits(&self) -> bool {
+        self.waits.load(Relaxed)
     }
 
     /// Notes that this thread has a place beside the processors, by whoever takes its processor.

@@ -12,7 +12,7 @@ use std::{
     thread as kernel,
     time::{Duration, Instant},
 };
-use sward::{blocking, thread};
+use sward::{blocking, channel, thread};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -253,6 +253,94 @@ fn who_computed_first_is_bound_as_well() {
             }
             let most = count.most.load(SeqCst);
             assert!(most <= bound + workers, "{most} at once");
+        });
+    }
+}
+
+/// Whatever the bound: what it waits for may need the processor that it holds up.
+#[test]
+fn who_waits_inside_for_another_needs_no_place() {
+    for (bound, workers) in [(0, 1), (0, 2), (1, 1), (3, 4)] {
+        watched("inside", MINUTE, move || {
+            let it = sward::Runtime::builder()
+                .workers(workers)
+                .max_blocking(bound);
+            let it = it.build().expect("a runtime");
+            let threads: Vec<_> = (0..40_usize)
+                .map(|number| {
+                    it.spawn(move || {
+                        blocking(|| {
+                            let (tx, rx) = channel::bounded(0);
+                            let child = sward::spawn(move || {
+                                thread::yield_now();
+                                tx.send(number).expect("it waits");
+                                blocking(|| number)
+                            });
+                            let one = rx.recv().expect("sent");
+                            let parent = thread::current();
+                            let done = AtomicBool::new(false);
+                            sward::scope(|scope| {
+                                scope.spawn(|| {
+                                    thread::sleep(Duration::from_micros(100));
+                                    done.store(true, SeqCst);
+                                    parent.unpark();
+                                });
+                                while !done.load(SeqCst) {
+                                    thread::park();
+                                }
+                            });
+                            one + blocking(|| child.join().expect("no panic"))
+                        })
+                    })
+                })
+                .collect();
+            let sum: usize = threads
+                .into_iter()
+                .map(|it| it.join().expect("no panic"))
+                .sum();
+            assert_eq!(sum, 40 * 39);
+        });
+    }
+}
+
+/// The same for destructors that wait while their thread unwinds, which cannot leave their kernel thread.
+#[test]
+fn who_waits_as_it_unwinds_needs_no_place() {
+    struct Waits;
+
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            let (tx, rx) = channel::bounded(0);
+            let child = sward::spawn(move || {
+                thread::sleep(Duration::from_micros(100));
+                tx.send(1)
+            });
+            assert_eq!(rx.recv(), Ok(1));
+            let waits = thread::current();
+            drop(sward::spawn(move || waits.unpark()));
+            thread::park();
+            child.join().expect("no panic").expect("it was received");
+        }
+    }
+
+    for (bound, workers) in [(0, 1), (1, 2)] {
+        watched("unwinding", MINUTE, move || {
+            let it = sward::Runtime::builder()
+                .workers(workers)
+                .max_blocking(bound);
+            let it = it.build().expect("a runtime");
+            let threads: Vec<_> = (0..40_usize)
+                .map(|number| {
+                    it.spawn(move || {
+                        let _waits = Waits;
+                        resume_unwind(Box::new(number));
+                    })
+                })
+                .collect();
+            for (number, thread) in threads.into_iter().enumerate() {
+                let payload = thread.join().expect_err("it unwound");
+                assert_eq!(payload.downcast_ref(), Some(&number));
+            }
         });
     }
 }

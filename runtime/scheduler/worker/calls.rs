@@ -60,7 +60,7 @@ impl Worker {
                 // green thread asks again where there is one.
                 return false;
             }
-            self.blocking_begins();
+            self.blocking_begins(false);
             // SAFETY: the green thread waits for this, and so its job is there.
             let job = unsafe { job.as_mut() };
             job();
@@ -73,13 +73,19 @@ impl Worker {
         self.own_processor().is_some()
     }
 
-    /// This thread is about to block: its processor must not wait for it.
+    /// This thread is about to block: its processor must not wait for it. With `waits`, not even if there is
+    /// no place beside the processors: what it waits for may need this one.
     ///
     /// From the scheduler's code, or from that of a green thread which must not leave this thread.
-    pub(in crate::scheduler) fn blocking_begins(&self) {
+    pub(in crate::scheduler) fn blocking_begins(&self, waits: bool) {
         let depth = self.blocking.get();
         self.blocking.set(depth + 1);
+        // Relaxed: `look_after_loan` follows, or the lock under which it is lent.
+        self.waits.store(waits, Relaxed);
         if depth > 0 {
+            if waits && self.grip.is_lent() {
+                self.look_after_loan();
+            }
             return;
         }
         let from_inside = self.grip.is_inside();
@@ -124,9 +130,13 @@ impl Worker {
         };
         let busy = processor.has_work() || !scheduler.injector.is_empty() || must_watch();
         if busy {
-            if scheduler.beside.enter(Why::Calls) {
+            let place = [Why::Calls, Why::Waits]
+                .into_iter()
+                .take(1 + usize::from(self.waits()))
+                .find(|it| scheduler.beside.enter(*it));
+            if let Some(why) = place {
                 self.grip.give();
-                self.note_beside(Why::Calls);
+                self.note_beside(why);
                 if scheduler.hand_over(processor) {
                     return;
                 }
@@ -138,9 +148,15 @@ impl Worker {
         }
         self.grip.lend();
         scheduler.lent.lock().push(self.as_ref());
-        // Work that came between the look and the loan: whoever brought it saw no loan.
+        self.look_after_loan();
+    }
+
+    /// This thread's processor is lent from now on, or may be taken from now on though there is no place for
+    /// this thread. Work that came before: whoever brought it did not see that.
+    fn look_after_loan(&self) {
+        let scheduler = self.scheduler();
         fence(SeqCst);
-        if !scheduler.injector.is_empty() || processor.has_work() {
+        if !scheduler.injector.is_empty() || self.own_processor().is_some_and(Processor::has_work) {
             scheduler.wake_one();
         }
     }
@@ -149,6 +165,8 @@ impl Worker {
     pub(in crate::scheduler) fn blocking_ends(&self) {
         let depth = self.blocking.get() - 1;
         self.blocking.set(depth);
+        // A wait has nothing inside.
+        self.waits.store(false, Relaxed);
         if depth > 0 {
             return;
         }
