@@ -107,7 +107,8 @@ impl RuntimeBuilder {
     }
 
     /// How many kernel threads there may be beside the workers because green threads are in blocking
-    /// calls; 512 without this. Beyond, a blocking call holds up its worker.
+    /// calls; 512 without this. Beyond, a blocking call holds up its worker. Not counted is a call that waits
+    /// inside for another thread, by a channel, a lock or `join` of this crate: that one might need the worker.
     pub fn max_blocking(mut self, threads: usize) -> Self {
         self.config.max_blocking = threads;
         self

@@ -103,6 +103,8 @@ struct Turn {
 #[derive(Debug)]
 struct Ring {
     session: u32,
+    /// When the trace began.
+    since: u64,
     thread: libc::pid_t,
     name: String,
     turns: Lock<Turns>,
@@ -143,7 +145,10 @@ impl Tracer {
         if own.as_ref().is_none_or(|it| it.session != session) {
             *own = Ring::new(session);
         }
-        let Some(ring) = &*own else { return };
+        // What was under way then is not in it, though another trace was when it began.
+        let Some(ring) = own.as_ref().filter(|it| it.since <= times[0]) else {
+            return;
+        };
         let waits = matches!(ended, Ended::Parked | Ended::Blocking);
         ring.turns.lock().push(Turn {
             id: task.id(),
@@ -162,20 +167,22 @@ impl Ring {
     /// The calling thread's, for this trace; `None` if that is over.
     fn new(session: u32) -> Option<Arc<Self>> {
         let name = std::thread::current().name().unwrap_or("?").to_owned();
+        let thread = kernel::this_thread_id();
+        let mut state = state();
+        let trace = state
+            .trace
+            .as_mut()
+            .filter(|_| SESSION.load(Relaxed) == session)?;
         let ring = Arc::new(Self {
             session,
-            thread: kernel::this_thread_id(),
+            since: trace.since,
+            thread,
             name,
             turns: Lock::new(Turns {
                 kept: Vec::new(),
                 count: 0,
             }),
         });
-        let mut state = state();
-        let trace = state
-            .trace
-            .as_mut()
-            .filter(|_| SESSION.load(Relaxed) == session)?;
         trace.rings.push(Arc::clone(&ring));
         Some(ring)
     }

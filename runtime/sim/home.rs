@@ -179,7 +179,7 @@ impl Home for Simulation {
         }
     }
 
-    fn blocking_begins(&self) {}
+    fn blocking_begins(&self, _waits: bool) {}
 
     fn blocking_ends(&self) {}
 

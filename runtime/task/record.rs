@@ -664,7 +664,7 @@ impl Task {
         }
         if home::running().is_none() {
             // It unwinds, and cannot leave its kernel thread.
-            return crate::wait::blocking(|| _ = self.body.token.park(deadline));
+            return crate::wait::waiting(|| _ = self.body.token.park(deadline));
         }
         let waiting = Waiting::new();
         waiting.open();

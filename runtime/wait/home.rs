@@ -142,8 +142,9 @@ pub(crate) trait Home {
     /// returns to the green thread that calls, perhaps on another kernel thread.
     fn block(&self, job: &mut dyn FnMut());
 
-    /// This kernel thread is about to wait by itself: its other work must go on elsewhere.
-    fn blocking_begins(&self);
+    /// This kernel thread is about to wait by itself: its other work must go on elsewhere. `waits` if it
+    /// waits for another thread of this crate, perhaps one of that very work; else it is in a system call.
+    fn blocking_begins(&self, waits: bool);
 
     /// This kernel thread goes on.
     fn blocking_ends(&self);
@@ -151,7 +152,7 @@ pub(crate) trait Home {
     /// Waits for a token in `parker`, of one who is woken as a napper is, this kernel thread and all, while its other work goes on elsewhere.
     /// If this returns `false`, `deadline` came first.
     fn park_kernel_thread(&self, parker: &Parker, deadline: Option<Instant>) -> bool {
-        self.blocking_begins();
+        self.blocking_begins(true);
         let in_time = parker.nap_or_park(deadline);
         self.blocking_ends();
         in_time

@@ -310,10 +310,20 @@ pub(crate) fn blocking<T>(f: impl FnOnce() -> T) -> T {
         };
     }
     // A plain kernel thread, or a call inside another, or a green thread that unwinds.
+    keeping(false, f)
+}
+
+/// Runs `f`, which waits for another thread of this crate in a way of its own, on a kernel thread that it
+/// keeps: a plain one, one in a blocking call, or that of a green thread which unwinds.
+pub(crate) fn waiting<T>(f: impl FnOnce() -> T) -> T {
+    keeping(true, f)
+}
+
+fn keeping<T>(waits: bool, f: impl FnOnce() -> T) -> T {
     let home = home::home();
     if let Some(home) = home {
         // SAFETY: the home of an entered context is valid.
-        unsafe { home.as_ref() }.blocking_begins();
+        unsafe { home.as_ref() }.blocking_begins(waits);
     }
     let _ends = Ends(home);
     f()
