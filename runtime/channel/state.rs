@@ -35,7 +35,10 @@ use crate::{
             Ordering::{Acquire, Relaxed, Release},
         },
     },
-    wait::{line::Line, ticket::Hold},
+    wait::{
+        line::{Called, Line, Taken},
+        ticket::Hold,
+    },
 };
 use std::{
     cell::{Cell, UnsafeCell},
@@ -125,28 +128,33 @@ impl Core {
             hold: held.hold,
             index: held.index,
             slot: held.slot,
-            looks_again: false,
         }))
     }
 
-    /// Takes a message or a waiting sender, for somebody who will receive. The partner may be a selector
-    /// that has no message yet.
-    pub(super) fn claim_receive(&mut self) -> Option<Claim> {
+    /// Takes a message or a waiting sender, for somebody who will receive. A partner that is a selector has
+    /// no message yet, and is called to make one.
+    pub(super) fn claim_receive(&mut self) -> Option<Claimed> {
         if self.available() > 0 {
             self.reserved_receive += 1;
-            return Some(Claim::Reserved);
+            return Some(Claimed::Whole(Claim::Reserved));
         }
-        if self.capacity == 0
-            && let Some(held) = self.senders.hold_first()
-        {
-            return Some(Claim::Held(Partner {
-                hold: held.hold,
-                index: held.index,
-                slot: held.slot,
-                looks_again: false,
-            }));
+        if self.capacity == 0 {
+            // SAFETY: senders and selectors leave their slots in this line; whoever stands in it stays as
+            // long as its lock is held.
+            let taken = (self.senders).hold_or_call_first(|it| unsafe { is_berth(it) });
+            match taken {
+                Some(Taken::Held(held)) => {
+                    return Some(Claimed::Whole(Claim::Held(Partner {
+                        hold: held.hold,
+                        index: held.index,
+                        slot: held.slot,
+                    })));
+                }
+                Some(Taken::Called(called)) => return Some(Claimed::Promise(called)),
+                None => {}
+            }
         }
-        self.closed.then_some(Claim::Closed)
+        self.closed.then_some(Claimed::Whole(Claim::Closed))
     }
 }
 
@@ -194,8 +202,10 @@ impl Shared {
     }
 }
 
-/// What a selector has got hold of when it has chosen.
+/// What a selector has got hold of when it has chosen. Of whole words, as it is moved a few times: a tag of
+/// one byte is followed by bytes that are copied in pieces, which the next load then waits for.
 #[derive(Debug)]
+#[repr(usize)]
 pub(super) enum Claim {
     /// Nothing: the channel is closed, and the operation fails.
     Closed,
@@ -203,8 +213,64 @@ pub(super) enum Claim {
     Reserved,
     /// A partner, who sleeps until the message has moved.
     Held(Partner),
+    /// As above, and it gave itself into our hands, and stands in no other line: it is handed back by waking
+    /// it.
+    Entrusted(Partner),
+    /// A small message itself.
+    Given(Small),
     /// A message of a clock, and the clock's setting that it came from.
     Tick { at: Instant, setting: u64 },
+}
+
+/// What a look under the lock came to.
+#[derive(Debug)]
+pub(super) enum Claimed {
+    /// The operation can be done.
+    Whole(Claim),
+    /// The partner is a selector, which was called and has yet to make its message.
+    Promise(Called),
+}
+
+/// What a selector hands back.
+#[derive(Debug)]
+pub(super) enum Returned {
+    /// A place that was reserved.
+    Place,
+    /// A message that was reserved.
+    Message,
+    /// A message that it was given.
+    Given(Small),
+}
+
+/// A message of up to three words, without its type. It does not drop the message.
+#[derive(Debug)]
+pub(super) struct Small([MaybeUninit<usize>; 3]);
+
+impl Small {
+    /// Whether messages of this type are small.
+    pub(super) const fn fits<T>() -> bool {
+        size_of::<T>() <= size_of::<Self>() && align_of::<T>() <= align_of::<Self>()
+    }
+
+    #[inline]
+    pub(super) fn new<T>(message: T) -> Self {
+        assert!(Self::fits::<T>());
+        let mut words = [const { MaybeUninit::uninit() }; 3];
+        // SAFETY: it fits, and `MaybeUninit` keeps all bytes as they are.
+        unsafe { words.as_mut_ptr().cast::<T>().write(message) };
+        Self(words)
+    }
+
+    /// The message.
+    ///
+    /// # Safety
+    ///
+    /// It was made of a `T`.
+    #[inline]
+    pub(super) unsafe fn take<T>(self) -> T {
+        // SAFETY: by the caller.
+        unsafe { self.0.as_ptr().cast::<T>().read() }
+    }
 }
 
 /// A partner who is held.
@@ -213,8 +279,6 @@ pub(super) struct Partner {
     pub(super) hold: Hold,
     pub(super) index: usize,
     pub(super) slot: *mut (),
-    /// It gave itself into our hands, and stands in no other line: hand it back by waking it.
-    pub(super) looks_again: bool,
 }
 
 // SAFETY: the slot lies in the frame of the partner, who stays as long as it is held.
@@ -251,11 +315,11 @@ pub(super) unsafe fn slot<'a, T>(slot: *mut ()) -> Slot<'a, T> {
     }
 }
 
-/// Whether a waiter that is held or called is a selector.
+/// Whether a waiter is a selector.
 ///
 /// # Safety
 ///
-/// As for [`slot`].
+/// As for [`slot`]; or its node stands in a line whose lock is held.
 pub(super) unsafe fn is_berth(slot: *mut ()) -> bool {
     // SAFETY: both begin with their kind.
     unsafe { *slot.cast::<Kind>() == Kind::Berth }
@@ -333,6 +397,8 @@ impl<T> Packet<T> {
 #[repr(C)]
 pub(super) struct Berth {
     kind: Kind,
+    /// The selector was held, not called, and must take its node out by itself.
+    linked: Cell<bool>,
     claim: Cell<Option<Claim>>,
 }
 
@@ -340,8 +406,19 @@ impl Berth {
     pub(super) fn new() -> Self {
         Self {
             kind: Kind::Berth,
+            linked: Cell::new(false),
             claim: Cell::new(None),
         }
+    }
+
+    /// The selector's node stays in its line.
+    pub(super) fn leave_linked(&self) {
+        self.linked.set(true);
+    }
+
+    /// Whether the node that was chosen is still in its line.
+    pub(super) fn is_linked(&self) -> bool {
+        self.linked.get()
     }
 
     /// Gives the selector that was called or is held what it has got.
