@@ -23,12 +23,12 @@ use super::{
     draw,
     receiver::{Flavour, Receiver, wait_for_nothing},
     sender::Sender,
-    state::{Berth, Claim, Claimed, Core, RECEIVABLE, Returned, SENDABLE, Shared},
+    state::{Berth, CLOSED, Claim, Claimed, Core, RECEIVABLE, Returned, SENDABLE, Shared},
 };
 use crate::{
     base::lock::Guard,
     wait::{
-        Waiting,
+        NO_SLOT, Waiting,
         line::{Called, Calls, Line, Node},
         now,
         reason::Reason,
@@ -61,6 +61,8 @@ enum Target<'a> {
     Send(&'a Shared, GiveBack),
     Receive(&'a Shared, GiveBack),
     Clock(&'a Clock),
+    /// It is ready when the channel is closed.
+    End(&'a Shared),
     /// It is never ready.
     Nothing,
 }
@@ -84,6 +86,13 @@ impl<'a> Arm<'a> {
         Self { target }
     }
 
+    /// Is ready as soon as nothing can be sent any more, be it that nobody is left to receive it.
+    pub(super) fn end<T>(sender: &'a Sender<T>) -> Self {
+        Self {
+            target: Target::End(sender.channel().shared()),
+        }
+    }
+
     /// Is never ready.
     pub(super) const fn nothing() -> Self {
         Self {
@@ -93,7 +102,9 @@ impl<'a> Arm<'a> {
 
     fn shared(&self) -> Option<&'a Shared> {
         match self.target {
-            Target::Send(shared, _) | Target::Receive(shared, _) => Some(shared),
+            Target::Send(shared, _) | Target::Receive(shared, _) | Target::End(shared) => {
+                Some(shared)
+            }
             Target::Clock(_) | Target::Nothing => None,
         }
     }
@@ -103,6 +114,7 @@ impl<'a> Arm<'a> {
         match (self.target, core) {
             (Target::Send(..), Some(core)) => core.may_send(),
             (Target::Receive(..), Some(core)) => core.may_receive(),
+            (Target::End(_), Some(core)) => core.closed,
             (Target::Clock(clock), _) => time.is_some_and(|it| clock.is_due(it)),
             _ => false,
         }
@@ -113,6 +125,7 @@ impl<'a> Arm<'a> {
         match (self.target, core) {
             (Target::Send(..), Some(core)) => core.claim_send().map(Claimed::Whole),
             (Target::Receive(..), Some(core)) => core.claim_receive(),
+            (Target::End(_), Some(core)) => core.closed.then_some(Claimed::Whole(Claim::Closed)),
             (Target::Clock(clock), _) => {
                 let (at, setting) = clock.take(time?)?;
                 Some(Claimed::Whole(Claim::Tick { at, setting }))
@@ -265,6 +278,11 @@ fn look(arms: &[Arm<'_>], biased: bool, time: Option<Instant>) -> (Option<usize>
                 hint & RECEIVABLE != 0
             }
             Target::Clock(clock) => time.is_some_and(|it| clock.is_due(it)),
+            Target::End(shared) => {
+                let hint = shared.hint();
+                sum = sum.wrapping_add(hint);
+                hint & CLOSED != 0
+            }
             Target::Nothing => false,
         };
         if hopeful && biased {
@@ -379,7 +397,7 @@ fn choose_slowly(
 /// Where the nodes of such an arm stand.
 fn line_of<'c>(core: &'c mut Core, purpose: Purpose, target: Target<'_>) -> &'c mut Line {
     match (purpose, target) {
-        (Purpose::Watch, _) => &mut core.watchers,
+        (Purpose::Watch, _) | (_, Target::End(_)) => &mut core.watchers,
         (_, Target::Send(..)) => &mut core.senders,
         _ => &mut core.receivers,
     }
@@ -411,10 +429,14 @@ impl<'a> Selector<'_, 'a> {
         let purpose = self.purpose;
         let waiting = Waiting::new();
         let berth = Berth::new();
+        let slot = match purpose {
+            Purpose::Claim => berth.slot(),
+            Purpose::Watch => NO_SLOT,
+        };
         for index in 0..self.arms.len() {
             let node = self.node(index);
             // SAFETY: there is a node for each arm, and none is in use yet.
-            unsafe { node.write(Node::new(waiting.waiter(), index, berth.slot())) };
+            unsafe { node.write(Node::new(waiting.waiter(), index, slot)) };
         }
         let twice = self.sort();
         self.lock();
@@ -596,7 +618,7 @@ impl<'a> Selector<'_, 'a> {
             // One who watches changes nothing, and must not wake itself.
             if self.purpose == Purpose::Claim && !core.watchers.is_empty() {
                 watched = true;
-                stand.calls = Some(core.watchers.call_all());
+                stand.calls = Some(core.call_watchers());
             }
         }
         if watched {

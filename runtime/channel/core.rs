@@ -734,7 +734,7 @@ fn add(handles: &AtomicUsize) {
 /// Ends a section that changed what watchers wait for.
 #[cold]
 pub(super) fn wake_watchers(mut core: Guard<'_, Core>) {
-    let calls: Calls = core.watchers.call_all();
+    let calls: Calls = core.call_watchers();
     drop(core);
     calls.wake();
 }

@@ -14,6 +14,7 @@
 //! | sender               | a full [`Packet`]            | takes the message out                              |
 //! | selector             | a [`Berth`]                  | puts a [`Claim`] into it; nothing there: closed    |
 //! | `ready` and its like | nothing                      | calls everybody, who look for themselves           |
+//! | for the end          | a [`Berth`]                  | closes the channel                                 |
 //!
 //! # The hint
 //!
@@ -36,7 +37,7 @@ use crate::{
         },
     },
     wait::{
-        line::{Called, Line, Taken},
+        line::{Called, Calls, Line, Taken},
         ticket::Hold,
     },
 };
@@ -50,10 +51,12 @@ use std::{
 pub(super) const SENDABLE: usize = 1;
 /// A receive can be tried with hope.
 pub(super) const RECEIVABLE: usize = 2;
+/// The channel is closed.
+pub(super) const CLOSED: usize = 4;
 /// The bits of the hint that are not its count of changes.
-const BITS: usize = 3;
+const BITS: usize = 7;
 /// One change.
-const CHANGE: usize = 4;
+const CHANGE: usize = 8;
 
 /// A channel, without the type of its messages.
 #[derive(Debug)]
@@ -77,7 +80,8 @@ pub(super) struct Core {
     pub(super) closed: bool,
     pub(super) receivers: Line,
     pub(super) senders: Line,
-    /// Those who wait for anything at all to become ready, without claiming it.
+    /// Those who wait for anything at all to become ready, without claiming it, and with a slot those who
+    /// wait for the channel to be closed.
     pub(super) watchers: Line,
 }
 
@@ -98,7 +102,13 @@ impl Core {
     fn bits(&self) -> usize {
         let sendable = self.has_room() || self.closed || !self.receivers.is_empty();
         let receivable = self.available() > 0 || self.closed || !self.senders.is_empty();
-        usize::from(sendable) | usize::from(receivable) << 1
+        usize::from(sendable) | usize::from(receivable) << 1 | usize::from(self.closed) << 2
+    }
+
+    /// Calls those who watch, after a change.
+    pub(super) fn call_watchers(&mut self) -> Calls {
+        let closed = self.closed;
+        self.watchers.call_all_if(|slot| slot.is_null() || closed)
     }
 
     /// Whether a send need not wait now; whoever is held by another looks again afterwards.

@@ -275,21 +275,30 @@ impl Line {
     /// Calls everybody who stands here now, and takes their nodes out. They must be woken after the lock
     /// is let go.
     pub(crate) fn call_all(&mut self) -> Calls {
+        self.call_all_if(|_| true)
+    }
+
+    /// As [`call_all`](Self::call_all), but only those whose slot `accept` accepts.
+    pub(crate) fn call_all_if(&mut self, accept: impl Fn(*mut ()) -> bool) -> Calls {
         let mut calls = Calls { first: None };
         let mut last: Option<NonNull<Node>> = None;
         let mut next = self.head;
         while let Some(node) = next {
             // SAFETY: a linked node is valid, and the line's lock is ours.
-            let (waiter, index, after) = unsafe {
+            let (waiter, index, slot, after) = unsafe {
                 let Node {
                     waiter,
                     index,
+                    slot,
                     next,
                     ..
                 } = *node.as_ptr();
-                (waiter, index, next)
+                (waiter, index, slot, next)
             };
             next = after;
+            if !accept(slot) {
+                continue;
+            }
             // SAFETY: its node is in a line whose lock is ours.
             let Some(call) = (unsafe { Waiter::call(waiter, Verdict::Chosen(index)) }) else {
                 continue;
