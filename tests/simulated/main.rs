@@ -4,6 +4,7 @@ mod contexts;
 mod found;
 mod holds;
 mod limits;
+mod net;
 mod repeats;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
