@@ -382,9 +382,9 @@ impl State {
 
     fn is_free(&self, port: Port, address: IpAddr) -> bool {
         let owners = self.ports.get(&port).map_or(&[][..], Vec::as_slice);
-        owners.iter().all(|it| {
-            it.address != address && !it.address.is_unspecified() && !address.is_unspecified()
-        })
+        owners
+            .iter()
+            .all(|it| !covers(it.address, address) && !covers(address, it.address))
     }
 
     pub(super) fn free_port(&mut self, port: Port, socket: u64) {
@@ -400,9 +400,14 @@ impl State {
     pub(super) fn owner(&self, port: Port, address: IpAddr) -> Option<u64> {
         let owners = self.ports.get(&port)?;
         let exact = owners.iter().find(|it| it.address == address);
-        let any = || owners.iter().find(|it| it.address.is_unspecified());
+        let any = || owners.iter().find(|it| covers(it.address, address));
         exact.or_else(any).map(|it| it.socket)
     }
+}
+
+/// Whether who has bound to `wide` gets what comes for `address`.
+fn covers(wide: IpAddr, address: IpAddr) -> bool {
+    wide == address || wide.is_unspecified() && (wide.is_ipv6() || address.is_ipv4())
 }
 
 /// The host that an address means on `host`.

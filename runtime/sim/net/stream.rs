@@ -103,7 +103,12 @@ impl End {
             return;
         }
         self.phase = Phase::Dead(why);
-        self.error = Some(why);
+        // As in Linux, after the end there is nothing to be reset but one's own writing.
+        self.error = Some(if self.ended {
+            ErrorKind::BrokenPipe
+        } else {
+            why
+        });
         self.flying.clear();
         self.flying_bytes = 0;
     }
@@ -339,9 +344,7 @@ impl State {
     /// A listener has taken this end into its line.
     fn admit(&mut self, id: u64) {
         if let Some(end) = self.ends.get_mut(&id) {
-            if end.phase == Phase::Connecting {
-                end.phase = Phase::Open;
-            }
+            end.phase = Phase::Open;
             self.send(id, Segment::Accepted);
         }
     }
@@ -369,16 +372,22 @@ impl State {
         }
     }
 
-    fn accept(&mut self, listener: u64) -> io::Result<u64> {
+    fn accept(&mut self, listener: u64, news: &mut News) -> io::Result<u64> {
         loop {
             let listening = self.listener(listener)?;
             let Some(end) = listening.line.pop_front() else {
                 return Err(ErrorKind::WouldBlock.into());
             };
             let ttl = listening.ttl;
-            if let Some(next) = listening.outside.pop_front() {
-                listening.line.push_back(next);
-                self.admit(next);
+            while let Some(next) = self.listener(listener)?.outside.pop_front() {
+                let waits = self.ends.get(&next).map(|it| it.phase);
+                if waits == Some(Phase::Connecting) {
+                    self.listener(listener)?.line.push_back(next);
+                    self.admit(next);
+                    break;
+                }
+                // It has given up.
+                self.leave(next, news);
             }
             if let Some(it) = self.ends.get_mut(&end) {
                 it.ttl = ttl;
@@ -409,9 +418,12 @@ impl State {
             }
             return Ok(length);
         }
+        if end.ended {
+            return Ok(0);
+        }
         match end.error.take() {
             Some(error) => Err(error.into()),
-            None if end.ended || end.read_shut || end.phase != Phase::Open => Ok(0),
+            None if end.read_shut || end.phase != Phase::Open => Ok(0),
             None => Err(ErrorKind::WouldBlock.into()),
         }
     }
@@ -776,8 +788,8 @@ impl Listener {
 
     pub(crate) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         point();
-        self.network.with(|state, _| {
-            let number = state.accept(self.listener)?;
+        self.network.with(|state, news| {
+            let number = state.accept(self.listener, news)?;
             let end = state.end(number)?;
             let stream = Stream {
                 network: Arc::clone(&self.network),
