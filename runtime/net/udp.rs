@@ -107,13 +107,13 @@ impl UdpSocket {
     /// That of the last attempt, `AddrInUse` for example; that of looking up a name; `InvalidInput`
     /// if there is no address.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
-        first_success(&addr, |address| match Network::current() {
-            Some(network) => Datagram::bind(network, address).map(Self::of_simulated),
-            None => {
-                let system = std::net::UdpSocket::bind(address)?;
-                system.set_nonblocking(true)?;
-                Ok(Self::of(system))
+        first_success(&addr, |address| {
+            if let Some(network) = Network::current() {
+                return Datagram::bind(network, address).map(Self::of_simulated);
             }
+            let system = std::net::UdpSocket::bind(address)?;
+            system.set_nonblocking(true)?;
+            Ok(Self::of(system))
         })
     }
 

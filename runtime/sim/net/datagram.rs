@@ -326,23 +326,27 @@ impl Datagram {
             Ok((length, from))
         })
     }
+}
 
-    #[expect(clippy::unused_self, reason = "as the system's sockets have it")]
+/// In the shapes that the system's sockets have.
+#[expect(
+    clippy::unused_self,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the same call is made on either"
+)]
+impl Datagram {
     pub(crate) fn join_multicast_v4(&self, _: &Ipv4Addr, _: &Ipv4Addr) -> io::Result<()> {
         no_groups()
     }
 
-    #[expect(clippy::unused_self, reason = "as the system's sockets have it")]
     pub(crate) fn join_multicast_v6(&self, _: &Ipv6Addr, _: u32) -> io::Result<()> {
         no_groups()
     }
 
-    #[expect(clippy::unused_self, reason = "as the system's sockets have it")]
     pub(crate) fn leave_multicast_v4(&self, _: &Ipv4Addr, _: &Ipv4Addr) -> io::Result<()> {
         no_groups()
     }
 
-    #[expect(clippy::unused_self, reason = "as the system's sockets have it")]
     pub(crate) fn leave_multicast_v6(&self, _: &Ipv6Addr, _: u32) -> io::Result<()> {
         no_groups()
     }

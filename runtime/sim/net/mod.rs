@@ -63,6 +63,7 @@
 //! - A socket must not leave its simulation. When that is over, every call on it fails with `NotConnected`.
 //! - Options of sockets are remembered and have no effect.
 
+mod connection;
 mod datagram;
 mod network;
 mod rules;
@@ -312,7 +313,6 @@ pub fn heal_all() {
 ///
 /// Outside of a simulation.
 #[track_caller]
-#[expect(clippy::must_use_candidate, reason = "the number is by the way")]
 pub fn reset(one: impl Into<IpAddr>, other: impl Into<IpAddr>) -> usize {
     let (one, other) = (one.into(), other.into());
     change(|state, news| {

@@ -9,9 +9,9 @@
 //! carried to another kernel thread. Whose socket has news is told after the lock was let go of.
 
 use super::{
+    connection::{End, Listening},
     datagram::{Bound, Flow},
     rules::Rules,
-    stream::{End, Listening},
 };
 use crate::{
     base::{lock::Lock, rng::Rng},
@@ -435,7 +435,7 @@ pub(super) fn meant(to: SocketAddr) -> SocketAddr {
     let ip = match to.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => HOME,
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+        IpAddr::V4(_) | IpAddr::V6(_) => to.ip(),
     };
     SocketAddr::new(ip, to.port())
 }

@@ -55,14 +55,17 @@ impl From<Range<Duration>> for Latency {
     ///
     /// If the range is empty.
     fn from(range: Range<Duration>) -> Self {
+        let last = range.end.saturating_sub(Duration::from_nanos(1));
         assert!(!range.is_empty(), "a range without a time in it");
-        Self::between(range.start, range.end - Duration::from_nanos(1))
+        Self::between(range.start, last)
     }
 }
 
-/// A chance, in parts of 2^32.
+/// A chance, in parts of 2^31.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Chance(u64);
+
+const WHOLE: u32 = 1 << 31;
 
 impl Chance {
     /// # Panics
@@ -77,14 +80,14 @@ impl Chance {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "between 0 and 2^32"
+            reason = "between 0 and 2^31"
         )]
-        Self((share * (1_u64 << 32) as f64) as u64)
+        Self((share * f64::from(WHOLE)) as u64)
     }
 
     /// Whether it comes about. Draws nothing if it cannot.
     pub(super) fn falls(self, rng: &Rng) -> bool {
-        self.0 > 0 && rng.next() >> 32 < self.0
+        self.0 > 0 && rng.next() >> 33 < self.0
     }
 }
 
