@@ -5,7 +5,7 @@
 //! threads.
 
 use crate::{
-    driver::{Key, ordered::OrderedAlarms},
+    driver::ordered::{Appointment, OrderedAlarms},
     wait::ticket::Waiter,
 };
 use std::ptr::NonNull;
@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 /// Where an alarm is.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    ToCome(Key),
+    ToCome(Appointment),
     /// In the list of those that are due.
     Due(usize),
     /// It has come, or there is none.

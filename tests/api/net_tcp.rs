@@ -248,7 +248,7 @@ fn a_timeout_extended_while_it_fires_does_not_fire() {
                     let before = now();
                     near.set_read_timeout(Some(more)).expect("open");
                     // From before the one to after the next: it may be held up between.
-                    gap = gap.max((now() - last));
+                    gap = gap.max(now() - last);
                     last = before;
                     home.yield_now();
                 }

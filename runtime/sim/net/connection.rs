@@ -11,7 +11,7 @@
 //! An end that was dropped stays until its peer has gone too: what arrives there is answered by a reset.
 
 use super::network::{Event, News, Port, Protocol, State, host_of, meant, source_of};
-use crate::{driver::Key, sim::log::Packet, wait::source::Source};
+use crate::{driver::ordered::Appointment, sim::log::Packet, wait::source::Source};
 use std::{
     collections::VecDeque,
     io::{self, ErrorKind},
@@ -83,7 +83,7 @@ pub(super) struct End {
     /// Nobody has it any more.
     gone: bool,
     port: Option<Port>,
-    give_up: Option<Key>,
+    give_up: Option<Appointment>,
     pub(super) nodelay: bool,
     pub(super) ttl: u32,
 }

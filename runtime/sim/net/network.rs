@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     base::{lock::Lock, rng::Rng},
-    driver::{Key, ordered::OrderedAlarms, poller::Ready},
+    driver::{
+        ordered::{Appointment, OrderedAlarms},
+        poller::Ready,
+    },
     net::Name,
     sim::{
         home::with_current,
@@ -310,7 +313,7 @@ impl State {
     }
 
     /// Lets `event` happen at `time`.
-    pub(super) fn happen(&mut self, time: u64, event: Event) -> Option<Key> {
+    pub(super) fn happen(&mut self, time: u64, event: Event) -> Option<Appointment> {
         if time <= self.now {
             self.due.push(event);
             return None;
