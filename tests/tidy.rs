@@ -63,6 +63,7 @@ const UNSAFE: &[&str] = &[
     "runtime/driver/clock.rs",
     "runtime/driver/timer.rs",
     "runtime/io/pollable.rs",
+    "runtime/net/names.rs",
     "runtime/net/socket.rs",
     "runtime/net/tcp.rs",
     "runtime/net/udp.rs",

@@ -270,6 +270,16 @@ pub(crate) fn home() -> Option<NonNull<dyn Home>> {
     unsafe { context().as_ref() }.map(Context::home)
 }
 
+/// The simulation that runs green threads on this kernel thread.
+pub(crate) fn simulation() -> Option<NonNull<dyn Home>> {
+    // Relaxed: a simulation's own kernel thread has counted it.
+    if SIMULATIONS.load(Relaxed) == 0 {
+        return None;
+    }
+    // SAFETY: the home of an entered context is valid.
+    home().filter(|it| unsafe { it.as_ref() }.is_simulation())
+}
+
 /// How many simulations run in this process.
 static SIMULATIONS: AtomicUsize = AtomicUsize::new(0);
 
