@@ -589,8 +589,12 @@ impl Worker {
             .filter(|it| it.index != processor.index)
             .find_map(|it| processor.steal_from(it))
             .or_else(|| self.scheduler().take_injected(processor));
-        if stolen.is_some() {
+        if let Some(task) = stolen {
             count(&processor.counters.steals);
+            if processor.attention() & TRACE != 0 {
+                // SAFETY: a runnable task is alive.
+                self.tracer.note_steal(unsafe { task.as_ref() });
+            }
         }
         stolen
     }

@@ -484,6 +484,7 @@ impl Source {
         let place = Place {
             end: End::Back,
             slot: NO_SLOT,
+            subject: 0,
             caller,
         };
         let waited = wait_at(&self.state, state, line, place, reason, until, || {});
