@@ -226,7 +226,7 @@ fn select_waits(rounds: u64) {
 
 /// A ping-pong whose waits for the answer have a time-out: an alarm is set and taken back.
 fn alarm(rounds: u64) {
-    const NEVER: Duration = Duration::from_secs(3600);
+    const NEVER: Duration = Duration::from_hours(1);
     let (to_it, calls) = bounded::<u64>(0);
     let (to_us, answers) = bounded(0);
     let partner = spawn(move || calls.iter().try_for_each(|it| to_us.send(it)));
