@@ -18,6 +18,12 @@
 //!
 //! Without valgrind it ends with status 77.
 
+#[path = "support/callgrind.rs"]
+mod callgrind;
+#[path = "support/machine.rs"]
+mod machine;
+
+use machine::{first_line, machine};
 use std::{
     collections::BTreeMap,
     env,
@@ -26,7 +32,7 @@ use std::{
     hint::black_box,
     io::{Read, Write as _},
     path::PathBuf,
-    process::{Command, ExitCode},
+    process::ExitCode,
     time::Duration,
 };
 use sward::{
@@ -297,42 +303,24 @@ fn work(name: &str, rounds: u64) {
     runtime.run(move || work(rounds));
 }
 
-/// How many instructions this program takes for so many rounds.
-fn instructions(name: &str, rounds: u64) -> Result<u64, String> {
-    let this = env::current_exe().map_err(|error| error.to_string())?;
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(this)
-        .args(["--work", name, &rounds.to_string()])
-        .output()
-        .map_err(|error| error.to_string())?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    said.lines()
-        .find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok())
-        .filter(|_| output.status.success())
-        .ok_or_else(|| format!("{name} under valgrind: {}\n{said}", output.status))
-}
-
 /// Instructions for each round of a path.
 #[expect(clippy::cast_precision_loss, reason = "counts are far from 2^52")]
 fn count(path: &Path) -> Result<f64, String> {
-    let few = instructions(path.name, path.rounds)?;
-    let many = instructions(path.name, path.rounds * FACTOR)?;
+    let instructions =
+        |rounds: u64| callgrind::instructions(&["--work", path.name, &rounds.to_string()]);
+    let few = instructions(path.rounds)?;
+    let many = instructions(path.rounds * FACTOR)?;
     let more = many.checked_sub(few).ok_or("more rounds took less")?;
     Ok(more as f64 / (path.rounds * (FACTOR - 1)) as f64)
 }
 
 /// With what the code was made, as `key value` pairs.
 fn made_with() -> BTreeMap<String, String> {
-    let first_line = |program: &str, argument: &str| {
-        let output = Command::new(program).arg(argument).output().ok()?;
-        let text = String::from_utf8(output.stdout).ok()?;
-        Some(text.lines().next()?.trim().to_owned()).filter(|it| !it.is_empty())
-    };
     let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
-    let libc = first_line("getconf", "GNU_LIBC_VERSION").or_else(|| first_line("ldd", "--version"));
+    let libc =
+        first_line("getconf", &["GNU_LIBC_VERSION"]).or_else(|| first_line("ldd", &["--version"]));
     [
-        ("rustc", first_line(&rustc, "-V")),
+        ("rustc", first_line(&rustc, &["-V"])),
         ("libc", libc),
         ("arch", Some(env::consts::ARCH.to_owned())),
     ]
@@ -359,6 +347,9 @@ fn record(made_with: &BTreeMap<String, String>, counts: &[(&str, f64)]) -> Resul
         "# Instructions for each round, by callgrind: one worker; benches/instructions.rs says of what.\n\
          # Recorded by `cargo bench --bench instructions -- --record`.\n",
     );
+    for line in machine() {
+        writeln!(text, "# {line}").expect("a string takes all");
+    }
     for key in ["rustc", "libc", "arch"] {
         writeln!(text, "{key:<16} {}", made_with[key]).expect("a string takes all");
     }
@@ -431,7 +422,7 @@ fn main() -> ExitCode {
         work(name, rounds.parse().expect("a number of rounds"));
         return ExitCode::SUCCESS;
     }
-    if Command::new("valgrind").arg("--version").output().is_err() {
+    if !callgrind::is_there() {
         println!("no valgrind here: nothing is counted");
         return ExitCode::from(77);
     }
