@@ -141,7 +141,9 @@ fn sources(folders: &[&str]) -> Vec<Source> {
             fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         for entry in entries {
             let path = entry.expect("a folder can be read").path();
-            if path.is_dir() {
+            if path.ends_with("target") {
+                // What was built there.
+            } else if path.is_dir() {
                 left.push(path);
             } else if path.extension().is_some_and(|it| it == "rs") {
                 let name = path.strip_prefix(root()).expect("it lies below the root");
