@@ -216,6 +216,7 @@ impl Waiting {
     }
 
     /// As [`park`](Self::park), as dumps are to tell: at a place of the program.
+    #[inline]
     pub(crate) fn park_at(
         &self,
         caller: &'static Location<'static>,
@@ -239,10 +240,7 @@ impl Waiting {
                 }
                 verdict
             }
-            Kind::Thread(thread) => {
-                let _listed = thread.list(caller, reason);
-                thread.park(deadline)
-            }
+            Kind::Thread(thread) => thread.park_listed(caller, reason, deadline),
         }
     }
 }
@@ -261,6 +259,16 @@ impl ThreadWaiter {
     }
 
     #[cold]
+    fn park_listed(
+        &self,
+        caller: &'static Location<'static>,
+        reason: Reason,
+        deadline: Option<Instant>,
+    ) -> Verdict {
+        let _listed = self.list(caller, reason);
+        self.park(deadline)
+    }
+
     fn park(&self, deadline: Option<Instant>) -> Verdict {
         if !self.sleep(deadline) {
             let waiter = NonNull::from(self).cast();
