@@ -259,9 +259,20 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
 }
 
 impl<T: ?Sized> Mutex<T> {
-    /// Something that tells this mutex from others.
-    pub(super) fn identity(&self) -> *const () {
-        (&raw const self.raw).cast()
+    /// The lock itself.
+    pub(super) fn raw(&self) -> &RawMutex {
+        &self.raw
+    }
+
+    /// Locks it as one of those whom the raw lock has adopted and called.
+    ///
+    /// # Errors
+    ///
+    /// If it is poisoned; the guard is in the error.
+    #[track_caller]
+    pub(super) fn lock_adopted(&self) -> LockResult<MutexGuard<'_, T>> {
+        self.raw.lock_adopted();
+        self.guard()
     }
 }
 

@@ -451,9 +451,10 @@ impl Source {
         let place = Place {
             end: End::Back,
             slot: NO_SLOT,
+            reason,
             caller,
         };
-        let waited = wait_at(&self.state, state, line, place, reason, until, || {});
+        let waited = wait_at(&self.state, state, line, place, until);
         if waited == Err(TimedOut) && until == deadline {
             let mut state = self.state.lock();
             self.check()?;

@@ -6,7 +6,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod called_off;
 mod hogs;
+mod late;
 mod runtimes;
 mod trees;
 mod wakes;
