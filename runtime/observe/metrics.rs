@@ -33,6 +33,11 @@ pub struct Metrics {
     /// Kernel threads that have no processor because they are in a blocking call or compute for long, or
     /// have lent it.
     pub blocked_workers: u64,
+    /// How often a processor went from a kernel thread that blocks, or computes for long, to another.
+    pub take_overs: u64,
+    /// How often it could not, though work waited for it, because as many such threads as may be were there
+    /// already, or no kernel thread was to be had: each attempt counts.
+    pub take_overs_refused: u64,
     /// Green threads that were ever spawned.
     pub spawned: u64,
     /// Green threads that have ended.
@@ -67,6 +72,8 @@ impl Metrics {
         workers: 0,
         threads: 0,
         blocked_workers: 0,
+        take_overs: 0,
+        take_overs_refused: 0,
         spawned: 0,
         finished: 0,
         live: 0,
@@ -88,6 +95,8 @@ impl Metrics {
             workers,
             threads,
             blocked_workers,
+            take_overs,
+            take_overs_refused,
             spawned,
             finished,
             live,
@@ -105,6 +114,8 @@ impl Metrics {
         self.workers += workers;
         self.threads += threads;
         self.blocked_workers += blocked_workers;
+        self.take_overs += take_overs;
+        self.take_overs_refused += take_overs_refused;
         self.spawned += spawned;
         self.finished += finished;
         self.live += live;
@@ -144,6 +155,16 @@ impl fmt::Display for Metrics {
             ("parks", "Times a green thread was parked.", self.parks),
             ("steals", "Times a worker took another's work.", self.steals),
             ("polls", "Times a worker slept in the poller.", self.polls),
+            (
+                "take_overs",
+                "Times a stuck thread's processor went to another.",
+                self.take_overs,
+            ),
+            (
+                "take_overs_refused",
+                "Times it could not.",
+                self.take_overs_refused,
+            ),
         ];
         let gauges = [
             ("workers", "Processors.", self.workers),

@@ -31,10 +31,13 @@ impl Scheduler {
         let queued = (queued + self.injector.len()) as u64;
         let running = running.min(live);
         let runnable = queued.min(live - running);
+        let (take_overs, take_overs_refused) = self.beside.counts();
         let mut metrics = Metrics {
             workers: self.processors.len() as u64,
             threads: self.flags.threads.load(Relaxed) as u64,
             blocked_workers: self.blocked_workers() as u64,
+            take_overs,
+            take_overs_refused,
             spawned,
             finished,
             live,

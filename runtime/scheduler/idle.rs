@@ -55,6 +55,13 @@ impl<T: Copy + PartialEq> Idle<T> {
         }
     }
 
+    /// Makes room for so many sleepers.
+    pub(crate) fn make_room(&self, workers: usize) {
+        let mut sleepers = self.sleepers.lock();
+        let more = workers.saturating_sub(sleepers.len());
+        sleepers.reserve(more);
+    }
+
     pub(crate) fn asleep(&self) -> usize {
         self.counts.load(Relaxed) / ASLEEP
     }

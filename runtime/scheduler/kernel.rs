@@ -4,7 +4,13 @@
 
 #![expect(unsafe_code, reason = "system calls that std does not have")]
 
-use std::fs;
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    io::{Read, Write},
+    os::unix::ffi::OsStrExt,
+    sync::OnceLock,
+};
 
 /// The calling thread's number.
 pub(crate) fn this_thread_id() -> libc::pid_t {
@@ -18,6 +24,29 @@ pub(crate) fn threads() -> Option<Vec<libc::pid_t>> {
     entries
         .map(|it| it.ok()?.file_name().to_str()?.parse().ok())
         .collect()
+}
+
+/// Whether a thread of this process runs, or would if the machine had a processor for it; `false` if it
+/// sleeps in a system call, or is not there.
+pub(super) fn is_runnable(thread: libc::pid_t) -> bool {
+    let mut path = [0; 48];
+    let mut rest = &mut path[..];
+    if write!(rest, "/proc/self/task/{thread}/stat").is_err() {
+        return false;
+    }
+    let length = 48 - rest.len();
+    let mut text = [0; 128];
+    let read = OsStr::from_bytes(&path[..length]);
+    let Ok(length) = File::open(read).and_then(|mut it| it.read(&mut text)) else {
+        return false;
+    };
+    state_of(&text[..length]) == Some(b'R')
+}
+
+/// The letter after the thread's name, which may contain anything, and ends at the last parenthesis.
+fn state_of(stat: &[u8]) -> Option<u8> {
+    let end = stat.iter().rposition(|it| *it == b')')?;
+    stat.get(end + 2).copied()
 }
 
 /// A clock that counts the calling thread's processor time, for others to read.
@@ -78,7 +107,20 @@ pub(super) fn make_batch(thread: libc::pid_t) {
     set_class(thread, libc::SCHED_BATCH, 0);
 }
 
+/// Whether the process is of the ordinary class: if somebody has chosen another for it, it stays.
+fn is_ordinary() -> bool {
+    static ORDINARY: OnceLock<bool> = OnceLock::new();
+    *ORDINARY.get_or_init(|| {
+        // SAFETY: it takes a number; zero is the calling thread, which has its creator's class.
+        let policy = unsafe { libc::sched_getscheduler(0) };
+        policy == libc::SCHED_OTHER
+    })
+}
+
 fn set_class(thread: libc::pid_t, policy: libc::c_int, slice_ns: u64) {
+    if !is_ordinary() {
+        return;
+    }
     // SAFETY: it takes numbers.
     let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, thread.cast_unsigned()) };
     let attributes = Attributes {
@@ -93,4 +135,37 @@ fn set_class(thread: libc::pid_t, policy: libc::c_int, slice_ns: u64) {
     };
     // SAFETY: the structure has the size that it says.
     unsafe { libc::syscall(libc::SYS_sched_setattr, thread, &raw const attributes, 0) };
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{is_runnable, state_of, this_thread_id};
+    use std::{sync::mpsc, thread};
+
+    #[test]
+    fn who_runs_and_who_sleeps_is_told_apart() {
+        assert!(is_runnable(this_thread_id()), "it asks");
+        let (tell, told) = mpsc::channel();
+        let (end, wait) = mpsc::channel::<()>();
+        let sleeper = thread::spawn(move || {
+            tell.send(this_thread_id()).expect("somebody asks");
+            _ = wait.recv();
+        });
+        let id = told.recv().expect("it runs");
+        while is_runnable(id) {
+            thread::yield_now();
+        }
+        drop(end);
+        sleeper.join().expect("no panic");
+        while is_runnable(id) {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_name_may_look_like_a_state() {
+        assert_eq!(state_of(b"12 (a) R (b) S 1 2"), Some(b'S'));
+        assert_eq!(state_of(b"12 (a"), None);
+        assert_eq!(state_of(b"12 (a)"), None);
+    }
 }

@@ -18,6 +18,7 @@
     reason = "a green thread refers to its home by a plain pointer"
 )]
 
+mod beside;
 mod figures;
 mod grip;
 mod idle;
@@ -51,6 +52,7 @@ use crate::{
         ticket::{Waiter, Wake},
     },
 };
+use beside::{Beside, Why};
 use crossbeam_deque::{Injector, Steal};
 use idle::Idle;
 use processor::{Counters, Flags, Processor, Runnable, count};
@@ -64,8 +66,6 @@ use worker::{Worker, WorkerRef};
 
 /// How many kernel threads may be beside the processors' own because they are in blocking calls.
 pub(crate) const MAX_BLOCKING: usize = 512;
-/// How many may be because they compute for long.
-pub(crate) const MAX_COMPUTING: usize = 64;
 
 /// How a runtime is to be.
 #[derive(Debug, Clone)]
@@ -90,6 +90,8 @@ pub(crate) struct Scheduler {
     /// Workers whose announced call may take long, and whose processor anybody may take.
     lent: Lock<Vec<WorkerRef>>,
     spare: Lock<Spare>,
+    /// Threads that go on without a processor.
+    beside: Beside,
     /// Every worker.
     workers: Lock<Vec<worker::Slot>>,
     flags: Flags,
@@ -151,6 +153,7 @@ impl Scheduler {
             idle: Idle::new(),
             lent: Lock::new(Vec::new()),
             spare: Lock::new(Spare::default()),
+            beside: Beside::new(config.max_blocking),
             workers: Lock::new(Vec::new()),
             flags: Flags::default(),
             outside: Outside {
@@ -258,21 +261,30 @@ impl Scheduler {
 
     /// Gives a processor that lies idle, because its worker is in an announced call, to another.
     fn take_lent(&self) {
-        if self.spare.lock().workers.is_empty() && !self.may_add_thread() {
-            // The calls hold up their workers. Whoever comes back first looks again.
-            return;
-        }
         loop {
             // Under the lock: a worker that comes back passes it before it forgets what it has lost, and
             // perhaps gets another.
             let mut lent = self.lent.lock();
-            let Some(worker) = lent.pop() else {
+            let Some(last) = lent.len().checked_sub(1) else {
                 return;
             };
-            let taken = worker.take_lent().then(|| worker.processor_of_taken());
+            let (place, why) = if self.beside.enter(Why::Calls) {
+                (last, Why::Calls)
+            } else if let Some(place) = lent.iter().rposition(|it| it.waits()) {
+                (place, Why::Waits)
+            } else {
+                // The calls hold up their workers. Whoever comes back first looks again.
+                return self.beside.count_refused();
+            };
+            let worker = lent.remove(place);
+            let taken = worker.take_lent().then(|| {
+                worker.note_beside(why);
+                worker.processor_of_taken()
+            });
             drop(lent);
-            if let Some(Some(processor)) = taken {
-                return self.hand_over_or_queue(processor);
+            match taken.flatten() {
+                Some(processor) => return self.hand_over_or_queue(processor),
+                None => self.beside.leave(why),
             }
         }
     }
@@ -283,8 +295,9 @@ impl Scheduler {
         if self.hand_over(processor) {
             return;
         }
+        self.beside.count_refused();
         // What is in the slot can be had by nobody else.
-        let next = processor.take_slot();
+        let held = [processor.take_slot(), processor.take_slot()];
         let mut spare = self.spare.lock();
         let worker = spare.workers.pop();
         if worker.is_none() {
@@ -294,32 +307,34 @@ impl Scheduler {
         if let Some(worker) = worker {
             worker.receive(processor);
         }
-        if let Some(task) = next {
+        for task in held.into_iter().flatten() {
             self.inject(task);
         }
     }
 
     /// Gives a processor, which is the caller's, to a spare worker, or to a new one. If this returns
-    /// `false`, there is none to be had, and the processor is still the caller's.
+    /// `false`, there is none to be had, and the processor is still the caller's. The thread that had it is
+    /// [beside](Beside) by now.
     #[must_use]
     fn hand_over(&self, processor: &Processor) -> bool {
         let spare = self.spare.lock().workers.pop();
-        if let Some(worker) = spare {
+        let found = if let Some(worker) = spare {
             worker.receive(processor);
-            return true;
+            true
+        } else {
+            self.start_worker(Some(processor)).is_ok()
+        };
+        if found {
+            self.beside.count_taken();
         }
-        let extra = self
-            .flags
-            .threads
-            .load(Relaxed)
-            .saturating_sub(self.config.workers);
-        extra < self.config.max_blocking + MAX_COMPUTING
-            && self.start_worker(Some(processor)).is_ok()
+        found
     }
 
     /// A processor that nobody could be found for; else the worker is from now on one who waits for one.
     fn adopt(&self, worker: WorkerRef) -> Option<&Processor> {
         let mut spare = self.spare.lock();
+        // Under the lock: whoever gets the place finds this worker too, and starts no thread.
+        self.beside.leave(worker.forget_beside());
         if let Some(index) = spare.processors.pop() {
             self.processors.get(index)
         } else {
@@ -335,6 +350,19 @@ impl Scheduler {
         let mut spare = self.spare.lock();
         let place = spare.workers.iter().position(|it| *it == worker);
         place.map(|it| spare.workers.remove(it)).is_some()
+    }
+
+    /// Makes room in all lists for so many workers: then no hand-over allocates.
+    fn make_room(&self, workers: usize) {
+        fn make<T>(list: &mut Vec<T>, places: usize) {
+            list.reserve(places.saturating_sub(list.len()));
+        }
+        make(&mut self.lent.lock(), workers);
+        let mut spare = self.spare.lock();
+        make(&mut spare.workers, workers);
+        make(&mut spare.processors, self.processors.len());
+        drop(spare);
+        self.idle.make_room(workers);
     }
 
     /// Starts a kernel thread that works for this scheduler.
@@ -540,9 +568,9 @@ impl Home for Scheduler {
         worker::block(job);
     }
 
-    fn blocking_begins(&self) {
+    fn blocking_begins(&self, waits: bool) {
         if let Some(worker) = self.worker() {
-            worker.blocking_begins();
+            worker.blocking_begins(waits);
         }
     }
 

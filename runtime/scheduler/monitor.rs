@@ -15,7 +15,9 @@
 //! | none, and it computes     | its processor is taken after [`COMPUTING_NS`], or [`ALONE_NS`] while others come on, and the kernel is asked to let others go first |
 //! | none, and it spawns       | nothing, while others come on: they take from its queue       |
 //!
-//! Which of the two it is, the thread's processor clock tells. When no runtime is there to turn the
+//! Which of the two it is, the thread's processor clock tells; and, as one that waits for a processor of a
+//! busy machine looks like one in a call, the kernel is asked before it is [counted](super::beside) as
+//! either. When no runtime is there to turn the
 //! poller, the monitor turns it.
 //!
 //! # The race
@@ -27,7 +29,9 @@
 //! | M3  look whether anybody is awake  | K3  read whether the monitor sleeps     |
 
 use super::{
-    MAX_COMPUTING, Scheduler,
+    Scheduler,
+    beside::Why,
+    kernel,
     processor::Processor,
     worker::{Worker, WorkerRef},
 };
@@ -236,7 +240,7 @@ struct Look {
 
 impl Monitor {
     fn run(&self) {
-        super::kernel::ask_for_short_slices(100_000);
+        kernel::ask_for_short_slices(100_000);
         let mut period = SHORTEST;
         let mut idle_looks = 0;
         let mut trimmed = 0;
@@ -544,40 +548,29 @@ impl Scheduler {
 
     /// Gives the processor of a worker that is stuck in that turn to another.
     fn take_over(&self, worker: &Worker, turn: u32, computing: bool) {
-        if !self.may_take_over(computing) {
-            return;
+        // One that waits for a processor of the machine does not use its time, and yet it computes.
+        let why = if computing || kernel::is_runnable(worker.tid()) {
+            Why::Computes
+        } else {
+            Why::Calls
+        };
+        if !self.beside.enter(why) {
+            return self.beside.count_refused();
         }
         let stuck = || {
             let processor = worker.processor_of_taken();
-            processor.filter(|_| worker.turn() == turn)
+            let processor = processor.filter(|_| worker.turn() == turn)?;
+            worker.note_beside(why);
+            Some(processor)
         };
-        if let Some(processor) = worker.grip().take(stuck) {
-            if computing {
-                worker.set_batch();
+        match worker.grip().take(stuck) {
+            Some(processor) => {
+                if why == Why::Computes {
+                    worker.set_batch();
+                }
+                self.hand_over_or_queue(processor);
             }
-            self.hand_over_or_queue(processor);
-        }
-    }
-
-    /// Whether one more thread may be in a blocking call without a processor.
-    pub(super) fn may_add_thread(&self) -> bool {
-        let threads = self.flags.threads.load(Relaxed);
-        threads < self.config().workers + self.config().max_blocking || self.may_take_over(false)
-    }
-
-    /// Whether one more thread may go on without a processor.
-    fn may_take_over(&self, computing: bool) -> bool {
-        let slots = self.workers.lock();
-        let without = slots
-            .iter()
-            .filter(|it| it.alive && !it.worker.grip().is_held() && !it.worker.grip().is_lent());
-        let batch = without.clone().filter(|it| it.worker.is_batch()).count();
-        let calls = without.count() - batch;
-        drop(slots);
-        if computing {
-            batch < MAX_COMPUTING
-        } else {
-            calls < self.config().max_blocking + self.spare.lock().workers.len()
+            None => self.beside.leave(why),
         }
     }
 }

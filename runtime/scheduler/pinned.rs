@@ -268,7 +268,7 @@ impl Home for Pinned {
         job();
     }
 
-    fn blocking_begins(&self) {}
+    fn blocking_begins(&self, _waits: bool) {}
 
     fn blocking_ends(&self) {}
 }

@@ -21,7 +21,7 @@ use crate::{
     },
     task::Task,
     wait::{
-        self, NO_SLOT, TimedOut, line::Line, reason::Reason, source::POLLER, ticket::Waiter,
+        self, NO_SLOT, TimedOut, home, line::Line, reason::Reason, source::POLLER, ticket::Waiter,
         wait_in_line,
     },
 };
@@ -66,7 +66,11 @@ impl Scheduler {
             return; // S1 has happened.
         }
         let deadline = Instant::now().checked_add(timeout);
-        let inside = self.worker().is_some();
+        // On a worker, or a kernel thread of its own.
+        let inside = home::home().is_some_and(|it| {
+            // SAFETY: the home of an entered context is valid.
+            unsafe { it.as_ref() }.number() == self.number
+        });
         if inside {
             let scheduler = Arc::clone(self);
             let closing = thread::Builder::new()

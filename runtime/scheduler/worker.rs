@@ -20,6 +20,7 @@ pub(super) use calls::block;
 
 use super::{
     KEEP_ALIVE, Scheduler,
+    beside::Why,
     grip::Grip,
     kernel,
     processor::{Processor, TRACE, count},
@@ -28,7 +29,7 @@ use crate::{
     base::{
         parker::Parker,
         primitives::{
-            AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64,
+            AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
@@ -114,6 +115,10 @@ pub(crate) struct Worker {
     sleeps_until: AtomicU64,
     /// It has lost its processor while it computed, and was told the kernel to be a batch job.
     batch: AtomicBool,
+    /// In that call it waits for another thread of this crate. Written by the thread alone.
+    waits: AtomicBool,
+    /// Why it goes on though its processor was taken, as a [`Why`].
+    beside: AtomicU8,
     /// The kernel's number of the thread.
     tid: AtomicU32,
     cpu_clock: AtomicI32,
@@ -249,6 +254,7 @@ pub(super) fn start(scheduler: Arc<Scheduler>, processor: Option<&Processor>) ->
             alive: false,
             thread: None,
         });
+        all.make_room(slots.len());
         slots.len() - 1
     });
     let slot = &mut slots[place];
@@ -290,6 +296,8 @@ impl Worker {
             polls: AtomicBool::new(false),
             sleeps_until: AtomicU64::new(0),
             batch: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
+            beside: AtomicU8::new(Why::Not as u8),
             tid: AtomicU32::new(0),
             cpu_clock: AtomicI32::new(0),
             seen: Seen::default(),
@@ -380,8 +388,26 @@ impl Worker {
         unsafe { Task::try_share(task) }
     }
 
-    pub(super) fn is_batch(&self) -> bool {
-        self.batch.load(Relaxed)
+    /// It is in an announced call, and waits there for another thread of this crate.
+    pub(super) fn waits(&self) -> bool {
+        self.waits.load(Relaxed)
+    }
+
+    /// Notes that this thread has a place beside the processors, by whoever takes its processor.
+    pub(super) fn note_beside(&self, why: Why) {
+        // Relaxed: written before the processor is taken, or under a lock that the thread passes.
+        self.beside.store(why as u8, Relaxed);
+    }
+
+    /// The place beside the processors, which the caller is to give back.
+    pub(super) fn forget_beside(&self) -> Why {
+        let why = self.beside();
+        self.note_beside(Why::Not);
+        why
+    }
+
+    fn beside(&self) -> Why {
+        Why::from(self.beside.load(Relaxed))
     }
 
     /// Runs `f` with this worker's processor, from the scheduler's code or from a green thread's.
@@ -563,8 +589,12 @@ impl Worker {
             .filter(|it| it.index != processor.index)
             .find_map(|it| processor.steal_from(it))
             .or_else(|| self.scheduler().take_injected(processor));
-        if stolen.is_some() {
+        if let Some(task) = stolen {
             count(&processor.counters.steals);
+            if processor.attention() & TRACE != 0 {
+                // SAFETY: a runnable task is alive.
+                self.tracer.note_steal(unsafe { task.as_ref() });
+            }
         }
         stolen
     }
@@ -589,7 +619,11 @@ impl Worker {
         });
         let mut by_poller = false;
         if stays {
-            let first = self.space_out(scheduler.first_alarm());
+            let mut first = self.space_out(scheduler.first_alarm());
+            if first != u64::MAX && scheduler.idle.any(|it| it.sleeps_until() <= first) {
+                // One is enough to wake for it. If that one then has no time, the monitor sees it.
+                first = u64::MAX;
+            }
             self.sleeps_until.store(first, Relaxed);
             super::monitor::worker_sleeps(hold.is_some());
             if let Some(hold) = hold.take() {

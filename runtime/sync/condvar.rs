@@ -287,6 +287,7 @@ impl Condvar {
             end: End::Back,
             slot: NO_SLOT,
             reason: Reason::Condvar,
+            subject: 0,
         };
         let mut leaving = Leaving {
             condvar: Some(self),

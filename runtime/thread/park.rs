@@ -150,7 +150,7 @@ pub fn park() {
     wait::point();
     match TaskRef::running() {
         Some(task) => task.park(None),
-        None => wait::blocking(|| {
+        None => wait::waiting(|| {
             let _nap = Nap::begin();
             thread::park();
         }),
@@ -163,7 +163,7 @@ pub fn park_timeout(timeout: Duration) {
     wait::point();
     match TaskRef::running() {
         Some(task) => task.park(wait::deadline_after(timeout)),
-        None => wait::blocking(|| thread::park_timeout(timeout)),
+        None => wait::waiting(|| thread::park_timeout(timeout)),
     }
 }
 

@@ -27,8 +27,8 @@ use crate::{
     coroutine::stack::StackClass,
 };
 use std::{
+    arch::asm,
     cell::Cell,
-    hint::black_box,
     io,
     ptr::{self, NonNull},
     time::Instant,
@@ -142,8 +142,9 @@ pub(crate) trait Home {
     /// returns to the green thread that calls, perhaps on another kernel thread.
     fn block(&self, job: &mut dyn FnMut());
 
-    /// This kernel thread is about to wait by itself: its other work must go on elsewhere.
-    fn blocking_begins(&self);
+    /// This kernel thread is about to wait by itself: its other work must go on elsewhere. `waits` if it
+    /// waits for another thread of this crate, perhaps one of that very work; else it is in a system call.
+    fn blocking_begins(&self, waits: bool);
 
     /// This kernel thread goes on.
     fn blocking_ends(&self);
@@ -151,7 +152,7 @@ pub(crate) trait Home {
     /// Waits for a token in `parker`, of one who is woken as a napper is, this kernel thread and all, while its other work goes on elsewhere.
     /// If this returns `false`, `deadline` came first.
     fn park_kernel_thread(&self, parker: &Parker, deadline: Option<Instant>) -> bool {
-        self.blocking_begins();
+        self.blocking_begins(true);
         let in_time = parker.nap_or_park(deadline);
         self.blocking_ends();
         in_time
@@ -235,8 +236,14 @@ thread_local! {
 /// The context of this kernel thread; null if it runs no green threads. Not to be kept over a switch.
 #[inline(never)]
 pub(crate) fn context() -> *const Context {
-    // A1: `black_box` keeps the compiler from treating two calls as one.
-    black_box(CONTEXT.with(Cell::get))
+    let mut context = CONTEXT.with(Cell::get);
+    // A1: the compiler does not see that this changes nothing, so it cannot treat two calls as one. As
+    // `black_box`, which would go through memory.
+    // SAFETY: it is empty.
+    unsafe {
+        asm!("/* {0} */", inout(reg) context, options(readonly, nostack, preserves_flags));
+    }
+    context
 }
 
 /// Runs `f` on this kernel thread with `context` as its context.
@@ -267,6 +274,16 @@ pub(crate) fn running() -> Option<(NonNull<Waiter>, NonNull<dyn Home>)> {
 pub(crate) fn home() -> Option<NonNull<dyn Home>> {
     // SAFETY: as above.
     unsafe { context().as_ref() }.map(Context::home)
+}
+
+/// The simulation that runs green threads on this kernel thread.
+pub(crate) fn simulation() -> Option<NonNull<dyn Home>> {
+    // Relaxed: a simulation's own kernel thread has counted it.
+    if SIMULATIONS.load(Relaxed) == 0 {
+        return None;
+    }
+    // SAFETY: the home of an entered context is valid.
+    home().filter(|it| unsafe { it.as_ref() }.is_simulation())
 }
 
 /// How many simulations run in this process.

@@ -314,6 +314,27 @@ fn a_runtime_may_be_dropped_by_its_own_green_thread() {
     });
 }
 
+/// Nor does a thread with a kernel thread of its own wait for itself.
+#[test]
+fn a_runtime_may_be_dropped_by_its_own_pinned_thread() {
+    watched("own pinned", MINUTE, || {
+        let it = runtime(1);
+        let (send, receive) = mpsc::channel::<Runtime>();
+        let own = it.run(move || {
+            thread::Builder::new()
+                .spawn_pinned(move || {
+                    let it = receive.recv().expect("sent below");
+                    // With no time-out at all: it would never end if it waited.
+                    it.shutdown_timeout(Duration::MAX);
+                    1
+                })
+                .expect("a kernel thread")
+        });
+        send.send(it).expect("it listens");
+        assert_eq!(own.join().expect("it never waits"), 1);
+    });
+}
+
 #[test]
 fn those_in_blocking_calls_are_abandoned_in_time() {
     watched("abandoned", MINUTE, || {

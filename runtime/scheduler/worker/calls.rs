@@ -16,27 +16,37 @@ use crate::{
         Ordering::{Relaxed, SeqCst},
         fence,
     },
-    scheduler::monitor,
+    scheduler::{beside::Why, monitor},
     task::Task,
     wait::{home, reason::Reason, source::POLLER},
 };
-use std::{mem::transmute, ptr::NonNull};
+use std::{cell::Cell, mem::transmute, ptr::NonNull};
 
 /// Makes a blocking call for the running green thread, on its kernel thread's own stack.
 pub(in crate::scheduler) fn block(job: &mut dyn FnMut()) {
-    // SAFETY: the worker is done with it before this green thread goes on.
-    let job: NonNull<dyn FnMut()> =
-        NonNull::from(unsafe { transmute::<&mut dyn FnMut(), &mut (dyn FnMut() + 'static)>(job) });
-    // SAFETY: a scheduler's green thread runs on a worker, whose context is its first field.
-    let worker = unsafe { &*home::context().cast::<Worker>() };
-    worker.job.set(Some(job));
-    let Some(waiter) = worker.context.running() else {
-        return;
+    let done = Cell::new(false);
+    let mut call = || {
+        job();
+        done.set(true);
     };
-    // SAFETY: the running green thread.
-    let task = unsafe { Task::of(waiter) };
-    // SAFETY: it is alive as it runs.
-    switch_off(unsafe { task.as_ref() }, Off::Block, Reason::Blocking);
+    // Again if the worker could not make it: then this goes on with another one.
+    while !done.get() {
+        let call: &mut dyn FnMut() = &mut call;
+        // SAFETY: the worker is done with it, or has dropped the pointer, before this green thread goes on.
+        let call: NonNull<dyn FnMut()> = NonNull::from(unsafe {
+            transmute::<&mut dyn FnMut(), &mut (dyn FnMut() + 'static)>(call)
+        });
+        // SAFETY: a scheduler's green thread runs on a worker, whose context is its first field.
+        let worker = unsafe { &*home::context().cast::<Worker>() };
+        worker.job.set(Some(call));
+        let Some(waiter) = worker.context.running() else {
+            return;
+        };
+        // SAFETY: the running green thread.
+        let task = unsafe { Task::of(waiter) };
+        // SAFETY: it is alive as it runs.
+        switch_off(unsafe { task.as_ref() }, Off::Block, Reason::Blocking);
+    }
 }
 
 impl Worker {
@@ -45,7 +55,12 @@ impl Worker {
     #[cold]
     pub(super) fn run_job(&self) -> bool {
         if let Some(mut job) = self.job.take() {
-            self.blocking_begins();
+            if self.own_processor().is_none() && !self.counts_as_call() {
+                // There are as many calls as may be, and this thread has no processor to hold up: the
+                // green thread asks again where there is one.
+                return false;
+            }
+            self.blocking_begins(false);
             // SAFETY: the green thread waits for this, and so its job is there.
             let job = unsafe { job.as_mut() };
             job();
@@ -58,13 +73,19 @@ impl Worker {
         self.own_processor().is_some()
     }
 
-    /// This thread is about to block: its processor must not wait for it.
+    /// This thread is about to block: its processor must not wait for it. With `waits`, not even if there is
+    /// no place beside the processors: what it waits for may need this one.
     ///
     /// From the scheduler's code, or from that of a green thread which must not leave this thread.
-    pub(in crate::scheduler) fn blocking_begins(&self) {
+    pub(in crate::scheduler) fn blocking_begins(&self, waits: bool) {
         let depth = self.blocking.get();
         self.blocking.set(depth + 1);
+        // Relaxed: `look_after_loan` follows, or the lock under which it is lent.
+        self.waits.store(waits, Relaxed);
         if depth > 0 {
+            if waits && self.grip.is_lent() {
+                self.look_after_loan();
+            }
             return;
         }
         let from_inside = self.grip.is_inside();
@@ -73,10 +94,27 @@ impl Worker {
         } else {
             self.grip.enter()
         };
-        if has && let Some(processor) = self.own_processor() {
-            self.let_go(processor);
+        match self.own_processor().filter(|_| has) {
+            Some(processor) => self.let_go(processor),
+            // If there is no place, what was found to compute still is: it cannot leave this thread.
+            None => _ = self.counts_as_call(),
         }
         self.grip.leave();
+    }
+
+    /// This thread, which has no processor, is about to make a call: if it was found to compute, it changes
+    /// places. `false` if there is none.
+    fn counts_as_call(&self) -> bool {
+        if self.beside() != Why::Computes {
+            return true;
+        }
+        let places = &self.scheduler().beside;
+        let changes = places.enter(Why::Calls);
+        if changes {
+            places.leave(self.forget_beside());
+            self.note_beside(Why::Calls);
+        }
+        changes
     }
 
     /// Hands the processor over if there is anything to do for it, else lends it.
@@ -91,19 +129,34 @@ impl Worker {
                     .any(|it| it.sleeps_until() <= first && (!waited_for || !it.sleeps_apart()))
         };
         let busy = processor.has_work() || !scheduler.injector.is_empty() || must_watch();
-        if busy && scheduler.may_add_thread() {
-            self.grip.give();
-            if scheduler.hand_over(processor) {
-                return;
+        if busy {
+            let place = [Why::Calls, Why::Waits]
+                .into_iter()
+                .take(1 + usize::from(self.waits()))
+                .find(|it| scheduler.beside.enter(*it));
+            if let Some(why) = place {
+                self.grip.give();
+                self.note_beside(why);
+                if scheduler.hand_over(processor) {
+                    return;
+                }
+                // No thread is to be had.
+                self.grip.get();
+                scheduler.beside.leave(self.forget_beside());
             }
-            // No thread is to be had.
-            self.grip.get();
+            scheduler.beside.count_refused();
         }
         self.grip.lend();
         scheduler.lent.lock().push(self.as_ref());
-        // Work that came between the look and the loan: whoever brought it saw no loan.
+        self.look_after_loan();
+    }
+
+    /// This thread's processor is lent from now on, or may be taken from now on though there is no place for
+    /// this thread. Work that came before: whoever brought it did not see that.
+    fn look_after_loan(&self) {
+        let scheduler = self.scheduler();
         fence(SeqCst);
-        if !scheduler.injector.is_empty() || processor.has_work() {
+        if !scheduler.injector.is_empty() || self.own_processor().is_some_and(Processor::has_work) {
             scheduler.wake_one();
         }
     }
@@ -112,6 +165,8 @@ impl Worker {
     pub(in crate::scheduler) fn blocking_ends(&self) {
         let depth = self.blocking.get() - 1;
         self.blocking.set(depth);
+        // A wait has nothing inside.
+        self.waits.store(false, Relaxed);
         if depth > 0 {
             return;
         }
