@@ -2,7 +2,7 @@
 //!
 //! One waits with a time limit of about as long as what it waits for takes, and again, and again; others
 //! wait without, and would hang if the impatient one took along what was theirs. `SWARD_RACES=1000000` has
-//! a million waits of each kind; it is the sum over plain kernel threads and runtimes of 1, 2 and 4 workers.
+//! a million waits of each kind; it is the sum over plain kernel threads and runtimes of 1, 2 and 16 workers.
 
 use crate::support::{Home, races, runtime, watched};
 use std::{
@@ -27,7 +27,7 @@ fn race(what: &'static str, run: fn(Home, u64)) {
         Home::Threads,
         Home::Green(1),
         Home::Green(2),
-        Home::Green(4),
+        Home::Green(16),
     ] {
         watched(&format!("{what}, {home:?}"), limit, move || match home {
             Home::Green(workers) => runtime(workers).run(move || run(home, turns)),

@@ -7,6 +7,7 @@
 mod support;
 
 mod called_off;
+mod counts;
 mod hogs;
 mod late;
 mod runtimes;
