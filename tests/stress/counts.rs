@@ -8,9 +8,12 @@ use sward::sync::{Mutex, RwLock, Semaphore};
 
 const THREADS: u64 = 8;
 
+/// What all of them do.
+type Section = Arc<dyn Fn(Home, u64, u64) + Send + Sync>;
+
 /// Runs `section` so often, half of it in green threads and half in kernel threads, with runtimes of
 /// 1, 2 and 16 workers. It is told the number of its thread and its turn.
-fn mixed(what: &'static str, make: fn() -> Arc<dyn Fn(Home, u64, u64) + Send + Sync>) {
+fn mixed(what: &'static str, make: fn() -> Section) {
     for workers in [1, 2, 16] {
         let turns = races() / THREADS / 3;
         let limit = Duration::from_mins(2)
@@ -42,7 +45,7 @@ fn mixed(what: &'static str, make: fn() -> Arc<dyn Fn(Home, u64, u64) + Send + S
 /// Reads, gives way at times, and writes: whoever else is inside loses a count.
 fn add(home: Home, count: &mut u64, turn: u64) {
     let before = *count;
-    if turn % 64 == 0 {
+    if turn.is_multiple_of(64) {
         home.yield_now();
     }
     *count = before + 1;
@@ -76,7 +79,7 @@ fn rwlock() {
                 counts.1 = counts.0;
             } else {
                 let counts = lock.read().expect("not poisoned");
-                if turn % 64 == 0 {
+                if turn.is_multiple_of(64) {
                     home.yield_now();
                 }
                 assert_eq!(counts.0, counts.1);
@@ -97,7 +100,7 @@ fn semaphore() {
                 return;
             }
             let before = *count.lock().expect("no panic");
-            if turn % 64 == 0 {
+            if turn.is_multiple_of(64) {
                 home.yield_now();
             }
             *count.lock().expect("no panic") = before + 1;
