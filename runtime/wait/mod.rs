@@ -39,7 +39,7 @@ use crate::{
 use holder::Short;
 pub(crate) use home::point;
 use home::{Context, Home, Suspend};
-use line::{Line, Node};
+use line::{FIRST, Line, MOVED, Node};
 use reason::Reason;
 use std::{
     cell::Cell,
@@ -408,10 +408,11 @@ pub(crate) fn wait_in_line<T>(
     let place = Place {
         end: End::Back,
         slot,
+        reason,
         subject: 0,
         caller: Location::caller(),
     };
-    wait_at(lock, guard, line, place, reason, deadline, || {})
+    wait_at(lock, guard, line, place, deadline)
 }
 
 /// Where to stand in a line, and what others find there.
@@ -419,6 +420,8 @@ pub(crate) fn wait_in_line<T>(
 pub(crate) struct Place {
     pub(crate) end: End,
     pub(crate) slot: *mut (),
+    /// What is waited for, for dumps.
+    pub(crate) reason: Reason,
     /// What this waits for, see [`Waiting::stands_for`]; zero for reasons that give it no meaning.
     pub(crate) subject: usize,
     /// The place in the program, for dumps.
@@ -433,24 +436,64 @@ pub(crate) enum End {
     Back,
 }
 
-/// As [`wait_in_line`], at either end, and `then` is run between standing there (the lock is let go)
-/// and parking. It must not panic.
+/// As [`wait_in_line`], at either end.
 ///
 /// # Errors
 ///
 /// As [`wait_in_line`].
 pub(crate) fn wait_at<T>(
     lock: &Lock<T>,
-    mut guard: Guard<'_, T>,
+    guard: Guard<'_, T>,
     line: impl Fn(&mut T) -> &mut Line,
     place: Place,
-    reason: Reason,
+    deadline: Option<Instant>,
+) -> Result<(), TimedOut> {
+    match wait(lock, guard, line, None, place, deadline, || {}) {
+        Ok(_) => Ok(()),
+        Err(Late { .. }) => Err(TimedOut),
+    }
+}
+
+/// The deadline of a wait in a line whose members may be moved to another came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Late {
+    /// It stood in the second line by then.
+    pub(crate) moved: bool,
+}
+
+/// As [`wait_in_line`], at either end, of a line whose members may be [moved](Line::move_to) to `second`, and
+/// `then` is run between standing there (the lock is let go) and parking. It must not panic. Says
+/// whether it was called in the second line.
+///
+/// # Errors
+///
+/// [`Late`] if `deadline` came first. Then, and when it unwinds because the wait was called off, it
+/// stands in neither line and nothing was given to it.
+pub(crate) fn wait_movable<T>(
+    lock: &Lock<T>,
+    guard: Guard<'_, T>,
+    line: impl Fn(&mut T) -> &mut Line,
+    second: &Lock<Line>,
+    place: Place,
     deadline: Option<Instant>,
     then: impl FnOnce(),
-) -> Result<(), TimedOut> {
+) -> Result<bool, Late> {
+    wait(lock, guard, line, Some(second), place, deadline, then)
+}
+
+#[inline]
+fn wait<T>(
+    lock: &Lock<T>,
+    mut guard: Guard<'_, T>,
+    line: impl Fn(&mut T) -> &mut Line,
+    second: Option<&Lock<Line>>,
+    place: Place,
+    deadline: Option<Instant>,
+    then: impl FnOnce(),
+) -> Result<bool, Late> {
     let waiting = Waiting::new();
     waiting.open();
-    let mut node = Node::new(waiting.waiter(), 0, place.slot);
+    let mut node = Node::new(waiting.waiter(), FIRST, place.slot);
     let node = NonNull::from(&mut node);
     match place.end {
         // SAFETY: the node is fresh and its ticket open; it stays in this frame until it was called
@@ -464,16 +507,27 @@ pub(crate) fn wait_at<T>(
     if place.subject != 0 {
         waiting.stands_for(place.subject, deadline);
     }
-    let verdict = waiting.park_at(place.caller, reason, deadline);
-    if let Verdict::Chosen(_) = verdict {
-        return Ok(());
+    let verdict = waiting.park_at(place.caller, place.reason, deadline);
+    if let Verdict::Chosen(index) = verdict {
+        return Ok(index == MOVED);
     }
     let mut guard = lock.lock();
-    // SAFETY: the node stands in this line.
-    unsafe { line(&mut guard).remove(node) };
-    drop(guard);
+    // SAFETY: the node is valid, and the first line's lock is ours.
+    let moved = second.filter(|_| unsafe { Line::was_moved(node) });
+    if let Some(second) = moved {
+        drop(guard);
+        let mut guard = second.lock();
+        // SAFETY: the node stands in this line, as nobody is moved on from there.
+        unsafe { guard.remove(node) };
+    } else {
+        // SAFETY: the node stands in this line, and nobody can move it now.
+        unsafe { line(&mut guard).remove(node) };
+        drop(guard);
+    }
     match verdict {
-        Verdict::TimedOut => Err(TimedOut),
+        Verdict::TimedOut => Err(Late {
+            moved: moved.is_some(),
+        }),
         // No line of this kind holds those who stand in it.
         Verdict::CalledOff | Verdict::Retry | Verdict::Chosen(_) => unwind(),
     }

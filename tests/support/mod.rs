@@ -85,8 +85,17 @@ pub(crate) fn on_every_real_home(test: impl Fn(Home) + Clone + Send + 'static) {
     on(&Home::ALL[..4], &test);
 }
 
+/// Whether this run is of plain kernel threads alone, by `SWARD_HOMES=threads`: for a tool that does not
+/// understand how stacks are switched.
+pub(crate) fn threads_only() -> bool {
+    env::var_os("SWARD_HOMES").is_some_and(|it| it == "threads")
+}
+
 fn on(homes: &[Home], test: &(impl Fn(Home) + Clone + Send + 'static)) {
     for home in homes.iter().copied() {
+        if home != Home::Threads && threads_only() {
+            continue;
+        }
         let test = test.clone();
         watched(
             &format!("{home:?}"),
@@ -144,6 +153,14 @@ pub(crate) fn seeds() -> impl Iterator<Item = u64> {
         })
         .unwrap_or((1, 8));
     from..=to
+}
+
+/// How often each race is run: `SWARD_RACES=1000000` for more than the usual few.
+pub(crate) fn races() -> u64 {
+    env::var("SWARD_RACES")
+        .ok()
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(6_000)
 }
 
 /// A small seeded generator for plans (xorshift64*).
