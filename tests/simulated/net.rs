@@ -10,7 +10,7 @@ use std::{
 
 use sward::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket, unix},
-    sim, spawn, thread, time,
+    process, sim, spawn, thread, time,
 };
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -333,6 +333,11 @@ fn what_is_the_kernel_s_does_not_wait_in_a_simulation() {
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains("no seed decides"), "{error}");
         assert_eq!(kind(real.accept().map(drop)), Err(ErrorKind::Unsupported));
+        // A child ends by itself, and is waited for in place.
+        let status = process::Command::new("true").status();
+        assert!(status.expect("a child").success());
+        let echo = process::Command::new("echo").output();
+        assert_eq!(kind(echo.map(drop)), Err(ErrorKind::Unsupported));
     });
 }
 
