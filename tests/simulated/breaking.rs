@@ -53,11 +53,11 @@ fn a_hundred_thousand_wait_and_wake() {
 }
 
 #[test]
-fn a_thousand_under_priorities() {
+fn a_crowd_under_priorities() {
     Explorer::new().pct(3).seeds(0..2).run(|| {
-        let all: Vec<_> = (0..1000).map(|it| spawn(move || it)).collect();
-        let sum: u32 = all.into_iter().map(|it| it.join().expect("no panic")).sum();
-        assert_eq!(sum, 499_500);
+        let all: Vec<_> = (0..20_000).map(|it| spawn(move || it)).collect();
+        let sum: u64 = all.into_iter().map(|it| it.join().expect("no panic")).sum();
+        assert_eq!(sum, 199_990_000);
     });
 }
 

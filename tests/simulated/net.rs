@@ -336,8 +336,15 @@ fn what_is_the_kernel_s_does_not_wait_in_a_simulation() {
         // A child ends by itself, and is waited for in place.
         let status = process::Command::new("true").status();
         assert!(status.expect("a child").success());
-        let echo = process::Command::new("echo").output();
-        assert_eq!(kind(echo.map(drop)), Err(ErrorKind::Unsupported));
+        let mut cat = process::Command::new("cat")
+            .stdin(process::Stdio::piped())
+            .stdout(process::Stdio::piped())
+            .spawn()
+            .expect("a child");
+        let mut said = cat.stdout.take().expect("piped");
+        assert_eq!(kind(said.read(&mut [0])), Err(ErrorKind::Unsupported));
+        drop(cat.stdin.take());
+        assert!(cat.wait().expect("its end").success());
     });
 }
 
