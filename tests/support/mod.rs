@@ -79,8 +79,12 @@ pub(crate) fn on_every_home(test: impl Fn(Home) + Clone + Send + 'static) {
     on(&Home::ALL, &test);
 }
 
-/// As [`on_every_home`], but in no simulation: for tests that have kernel threads of their own, look at the
-/// real clock, or wait in a blocking call or while they unwind.
+/// As [`on_every_home`], but in no simulation. Those are tests
+///
+/// - of what a simulation does not have: descriptors, files, children, signals, the observer of a runtime;
+/// - with kernel threads of their own beside those of the home, or of the runtime itself;
+/// - that wait in a blocking call, or for others while they unwind;
+/// - that loop until the real clock has moved on.
 pub(crate) fn on_every_real_home(test: impl Fn(Home) + Clone + Send + 'static) {
     on(&Home::ALL[..4], &test);
 }
