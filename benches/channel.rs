@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! cargo bench --bench channel
-//! cargo bench --bench channel -- '^mpmc/128'   # one shape with one capacity
+//! cargo bench --bench channel -- '^mpmc, 128'  # one shape with one capacity
+//! RECORD=1 cargo bench --bench channel         # and put table and picture into benches/
 //! ```
 //!
 //! Times are per message, of eight bytes. `spsc` has one sender and one receiver, `mpsc` four senders,
@@ -12,13 +13,14 @@
 //! `crossbeam` is crossbeam-channel there. This is throughput: how long a message takes to arrive on an
 //! idle machine is another question, and its answer is the kernel's.
 
-use criterion::{Criterion, criterion_group, criterion_main};
-use std::{
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
-use sward::{Runtime, sync::Barrier};
+mod support;
+#[path = "support/threads.rs"]
+mod threads;
+
+use std::{sync::Arc, time::Duration};
+use support::{Bench, runtime, timed};
+use sward::sync::Barrier;
+use threads::{Spawn, green, kernel};
 
 /// How many send and how many receive.
 const SHAPES: [(&str, u64, u64); 3] = [("spsc", 1, 1), ("mpsc", 4, 1), ("mpmc", 4, 4)];
@@ -80,19 +82,6 @@ impl Kind for Crossbeam {
     }
 }
 
-/// Waits for a thread and returns what it did.
-type Join = Box<dyn FnOnce() -> u64>;
-
-fn green(f: impl FnOnce() -> u64 + Send + 'static) -> Join {
-    let thread = sward::spawn(f);
-    Box::new(|| thread.join().expect("it does not panic"))
-}
-
-fn kernel(f: impl FnOnce() -> u64 + Send + 'static) -> Join {
-    let thread = thread::spawn(f);
-    Box::new(|| thread.join().expect("it does not panic"))
-}
-
 /// One measurement: what is sent, by whom, through what.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
@@ -104,7 +93,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn run<K: Kind>(self, spawn: impl Fn(Box<dyn FnOnce() -> u64 + Send>) -> Join) -> Duration {
+    fn run<K: Kind>(self, spawn: Spawn) -> Duration {
         let (sender, receiver) = K::make(self.capacity);
         let everybody = usize::try_from(self.senders + self.receivers).expect("a few");
         let ready = Arc::new(Barrier::new(everybody + 1));
@@ -132,61 +121,38 @@ impl Plan {
         }
         drop((sender, receiver));
         ready.wait();
-        let start = Instant::now();
-        let received: u64 = threads.into_iter().map(|join| join()).sum();
-        let time = start.elapsed();
+        let mut received = 0;
+        let time = timed(|| received = threads.into_iter().map(|join| join()).sum());
         assert_eq!(received, self.messages * self.senders);
         time
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts are far from 2^52")]
-fn crowds(c: &mut Criterion) {
-    let runtimes = [1, 2].map(|it| {
-        Runtime::builder()
-            .workers(it)
-            .build()
-            .expect("a runtime starts")
-    });
+fn main() {
+    let mut bench = Bench::new("A message", 10, Duration::from_secs(1));
+    let [one, two] = [1, 2].map(runtime);
     for (shape, senders, receivers) in SHAPES {
         for (size, capacity) in CAPACITIES {
-            let mut group = c.benchmark_group(format!("{shape}/{size}"));
-            let mut measure = |name: &str, run: &dyn Fn(Plan) -> Duration| {
-                group.bench_function(name, |b| {
-                    b.iter_custom(|rounds| {
-                        let messages = rounds.max(LEAST_MESSAGES).div_ceil(senders);
-                        let plan = Plan {
-                            senders,
-                            receivers,
-                            capacity,
-                            messages,
-                        };
-                        run(plan).mul_f64(rounds as f64 / (messages * senders) as f64)
-                    });
+            let row = format!("{shape}, {size}");
+            let mut measure = |column: &str, run: &dyn Fn(Plan) -> Duration| {
+                bench.measure(&row, column, |rounds| {
+                    let messages = rounds.max(LEAST_MESSAGES).div_ceil(senders);
+                    let plan = Plan {
+                        senders,
+                        receivers,
+                        capacity,
+                        messages,
+                    };
+                    (messages * senders, run(plan))
                 });
             };
-            let [one, two] = &runtimes;
             measure("1 worker", &|plan| one.run(move || plan.run::<Ours>(green)));
             measure("2 workers", &|plan| {
                 two.run(move || plan.run::<Ours>(green))
             });
             measure("kernel", &|plan| plan.run::<Ours>(kernel));
             measure("crossbeam", &|plan| plan.run::<Crossbeam>(kernel));
-            group.finish();
         }
     }
+    bench.finish("channel");
 }
-
-fn quick() -> Criterion {
-    Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-}
-
-criterion_group! {
-    name = benches;
-    config = quick();
-    targets = crowds
-}
-criterion_main!(benches);

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! cargo bench --bench select
-//! cargo bench --bench select -- '^recv/8'   # one shape
+//! cargo bench --bench select -- '^recv, 8'  # one shape
+//! RECORD=1 cargo bench --bench select       # and put table and picture into benches/
 //! ```
 //!
 //! Times are per message, of eight bytes, in the `recv`, `send` and `dynamic` groups. One thread sends,
@@ -15,31 +16,19 @@
 //! `1 worker` never leaves a kernel thread; with `2 workers` the ends may run at the same time, or not.
 //! `kernel` are the same channels between kernel threads, and `crossbeam` is crossbeam-channel there.
 
-use criterion::{Criterion, criterion_group, criterion_main};
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
-use sward::Runtime;
+mod support;
+#[path = "support/threads.rs"]
+mod threads;
+
+use std::time::Duration;
+use support::{Bench, runtime, timed};
+use threads::{Spawn, green, kernel};
 
 /// Fewer messages than this would measure how the threads start.
 const LEAST_MESSAGES: u64 = 10_000;
 
 const CAPACITY: usize = 128;
 const DYNAMIC_CASES: usize = 64;
-
-/// How a thread starts; returns what waits for its end.
-type Spawn = fn(Box<dyn FnOnce() + Send>) -> Box<dyn FnOnce()>;
-
-fn green(f: Box<dyn FnOnce() + Send>) -> Box<dyn FnOnce()> {
-    let thread = sward::spawn(f);
-    Box::new(|| thread.join().expect("it does not panic"))
-}
-
-fn kernel(f: Box<dyn FnOnce() + Send>) -> Box<dyn FnOnce()> {
-    let thread = thread::spawn(f);
-    Box::new(|| thread.join().expect("it does not panic"))
-}
 
 /// One measurement: so many messages, with threads of that kind.
 type Run = fn(u64, Spawn) -> Duration;
@@ -53,23 +42,23 @@ struct Shape {
 
 /// The time from `f`'s start until it and the thread are done.
 fn time(spawn: Spawn, other: impl FnOnce() + Send + 'static, f: impl FnOnce()) -> Duration {
-    let start = Instant::now();
-    let join = spawn(Box::new(other));
-    f();
-    join();
-    start.elapsed()
+    timed(|| {
+        let join = spawn(Box::new(|| {
+            other();
+            0
+        }));
+        f();
+        join();
+    })
 }
 
 /// The shapes for one library; both have the same names.
 macro_rules! shapes {
     ($library:ident) => {
         mod $library {
-            use super::{CAPACITY, DYNAMIC_CASES, Spawn, time};
+            use super::{CAPACITY, DYNAMIC_CASES, Spawn, time, timed};
             use crate::library::$library::{Receiver, Select, Sender, bounded, select};
-            use std::{
-                array,
-                time::{Duration, Instant},
-            };
+            use std::{array, time::Duration};
 
             /// Channels where nothing happens, as long as they are kept.
             fn quiet<const N: usize>() -> [(Sender<u64>, Receiver<u64>); N] {
@@ -131,15 +120,15 @@ macro_rules! shapes {
         pub(super) fn $same(messages: u64, _: Spawn) -> Duration {
             let [$((_, $quiet)),*] = &quiet();
             let (tx, rx) = bounded(CAPACITY);
-            let start = Instant::now();
-            for message in 0..messages {
-                tx.send(message).expect("we receive");
-                select! {
-                    $(recv($quiet) -> it => unreachable!("{it:?}"),)*
-                    recv(rx) -> it => assert_eq!(it, Ok(message)),
+            timed(|| {
+                for message in 0..messages {
+                    tx.send(message).expect("we receive");
+                    select! {
+                        $(recv($quiet) -> it => unreachable!("{it:?}"),)*
+                        recv(rx) -> it => assert_eq!(it, Ok(message)),
+                    }
                 }
-            }
-            start.elapsed()
+            })
         }
 
         pub(super) fn $send(messages: u64, spawn: Spawn) -> Duration {
@@ -164,15 +153,15 @@ macro_rules! shapes {
             let [$((_, $quiet)),*] = &quiet();
             let (_tx, rx) = bounded::<u64>(CAPACITY);
             let mut found_nothing = 0;
-            let start = Instant::now();
-            for _ in 0..rounds {
-                select! {
-                    $(recv($quiet) -> it => unreachable!("{it:?}"),)*
-                    recv(rx) -> it => unreachable!("{it:?}"),
-                    default => found_nothing += 1,
+            let time = timed(|| {
+                for _ in 0..rounds {
+                    select! {
+                        $(recv($quiet) -> it => unreachable!("{it:?}"),)*
+                        recv(rx) -> it => unreachable!("{it:?}"),
+                        default => found_nothing += 1,
+                    }
                 }
-            }
-            let time = start.elapsed();
+            });
             assert_eq!(found_nothing, rounds);
             time
         }
@@ -203,66 +192,44 @@ macro_rules! shape {
 }
 
 const SHAPES: [Shape; 17] = [
-    shape!("recv/1", receive_1),
-    shape!("recv/2", receive_2),
-    shape!("recv/4", receive_4),
-    shape!("recv/8", receive_8),
-    shape!("same/1", same_1),
-    shape!("same/2", same_2),
-    shape!("same/4", same_4),
-    shape!("same/8", same_8),
-    shape!("send/1", send_1),
-    shape!("send/2", send_2),
-    shape!("send/4", send_4),
-    shape!("send/8", send_8),
-    shape!("default/1", default_1),
-    shape!("default/2", default_2),
-    shape!("default/4", default_4),
-    shape!("default/8", default_8),
-    shape!("dynamic/64", dynamic),
+    shape!("recv, 1", receive_1),
+    shape!("recv, 2", receive_2),
+    shape!("recv, 4", receive_4),
+    shape!("recv, 8", receive_8),
+    shape!("same, 1", same_1),
+    shape!("same, 2", same_2),
+    shape!("same, 4", same_4),
+    shape!("same, 8", same_8),
+    shape!("send, 1", send_1),
+    shape!("send, 2", send_2),
+    shape!("send, 4", send_4),
+    shape!("send, 8", send_8),
+    shape!("default, 1", default_1),
+    shape!("default, 2", default_2),
+    shape!("default, 4", default_4),
+    shape!("default, 8", default_8),
+    shape!("dynamic, 64", dynamic),
 ];
 
-#[expect(clippy::cast_precision_loss, reason = "counts are far from 2^52")]
-fn choices(c: &mut Criterion) {
-    let [one, two] = [1, 2].map(|it| {
-        Runtime::builder()
-            .workers(it)
-            .build()
-            .expect("a runtime starts")
-    });
+fn main() {
+    let mut bench = Bench::new("A choice", 10, Duration::from_secs(1));
+    let [one, two] = [1, 2].map(runtime);
     for Shape {
         name,
         ours,
         crossbeam,
     } in SHAPES
     {
-        let mut group = c.benchmark_group(name);
-        let mut measure = |home: &str, run: &dyn Fn(u64) -> Duration| {
-            group.bench_function(home, |b| {
-                b.iter_custom(|rounds| {
-                    let messages = rounds.max(LEAST_MESSAGES);
-                    run(messages).mul_f64(rounds as f64 / messages as f64)
-                });
+        let mut measure = |column: &str, run: &dyn Fn(u64) -> Duration| {
+            bench.measure(name, column, |rounds| {
+                let messages = rounds.max(LEAST_MESSAGES);
+                (messages, run(messages))
             });
         };
         measure("1 worker", &|it| one.run(move || ours(it, green)));
         measure("2 workers", &|it| two.run(move || ours(it, green)));
         measure("kernel", &|it| ours(it, kernel));
         measure("crossbeam", &|it| crossbeam(it, kernel));
-        group.finish();
     }
+    bench.finish("select");
 }
-
-fn quick() -> Criterion {
-    Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-}
-
-criterion_group! {
-    name = benches;
-    config = quick();
-    targets = choices
-}
-criterion_main!(benches);

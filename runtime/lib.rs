@@ -93,7 +93,7 @@ mod wait;
 
 pub use observe::{Dump, Metrics, dump, metrics, trace};
 pub use runtime::{Runtime, RuntimeBuilder, blocking, run};
-pub use thread::{scope, spawn, yield_now};
+pub use thread::{JoinHandle, scope, spawn, yield_now};
 pub use wait::Shutdown;
 
 /// The README's program compiles and runs.

@@ -46,7 +46,7 @@ const CHANGING: &[(&str, &[&str])] = &[
     ),
     (
         "trace",
-        &["95 primes", "look at it on https://ui.perfetto.dev"],
+        &["served 480 requests", "on https://ui.perfetto.dev"],
     ),
     (
         "tour",

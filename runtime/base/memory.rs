@@ -4,7 +4,7 @@
 
 #![expect(unsafe_code, reason = "mappings are system calls")]
 
-use super::primitives::global::{AtomicUsize, Ordering::Relaxed};
+use super::primitives::global::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::{
     io,
     ptr::{self, NonNull},
@@ -23,6 +23,25 @@ pub(crate) fn page_bytes() -> usize {
             bytes
         }
         bytes => bytes,
+    }
+}
+
+/// The bytes of a line of the caches, as far as hints go.
+pub(crate) const CACHE_LINE: usize = 64;
+
+/// A hint to the caches that the line at `address` will be wanted soon. Any address will do.
+#[inline]
+pub(crate) fn prefetch(address: usize) {
+    let at = ptr::without_provenance::<i8>(address);
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch has no effect that a program could see, and never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at);
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nostack, readonly, preserves_flags));
     }
 }
 
@@ -118,4 +137,58 @@ pub(crate) unsafe fn advise(at: NonNull<u8>, bytes: usize, advice: i32) -> io::R
             return Err(error);
         }
     }
+}
+
+/// How many ranges one call of the kernel takes.
+const MANY: usize = 64;
+/// What stands for this process where one is named by a descriptor (Linux 6.14).
+const OURSELVES: libc::c_int = -10_001;
+
+/// As [`advise`], for many ranges in as few calls of the kernel as it allows: it then interrupts the other
+/// processors once for all of them. Returns for how many, from the first on, that was done; the rest is for
+/// [`advise`].
+///
+/// # Safety
+///
+/// As for [`advise`], for each.
+pub(crate) unsafe fn advise_many(ranges: &[(NonNull<u8>, usize)], advice: i32) -> usize {
+    static REFUSED: AtomicBool = AtomicBool::new(false);
+    let mut done = 0;
+    // Relaxed: whoever does not know asks, and is refused too.
+    if ranges.len() < 2 || REFUSED.load(Relaxed) {
+        return done;
+    }
+    for some in ranges.chunks(MANY) {
+        let mut vectors = [libc::iovec {
+            iov_base: ptr::null_mut(),
+            iov_len: 0,
+        }; MANY];
+        for (vector, (at, bytes)) in vectors.iter_mut().zip(some) {
+            vector.iov_base = at.as_ptr().cast();
+            vector.iov_len = *bytes;
+        }
+        // SAFETY: the vectors are there for the call; for what it does, the caller's promise.
+        let advised = unsafe {
+            libc::syscall(
+                libc::SYS_process_madvise,
+                OURSELVES,
+                vectors.as_ptr(),
+                some.len(),
+                advice,
+                0,
+            )
+        };
+        let Ok(mut advised) = usize::try_from(advised) else {
+            REFUSED.store(true, Relaxed);
+            return done;
+        };
+        for (_, bytes) in some {
+            if advised < *bytes {
+                return done;
+            }
+            advised -= bytes;
+            done += 1;
+        }
+    }
+    done
 }

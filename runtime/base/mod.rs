@@ -8,6 +8,7 @@ pub(crate) mod memory;
 mod mutex;
 pub(crate) mod naps;
 pub(crate) mod parker;
+pub(crate) mod peek;
 pub(crate) mod primitives;
 pub(crate) mod rng;
 pub(crate) mod slab;

@@ -9,9 +9,23 @@
 //! | [`HELD`]    | somebody has it, and nobody sleeps                    |
 //! | [`WANTED`]  | somebody has it, and others may sleep (Drepper, 2011) |
 //!
+//! # Who comes second
+//!
+//! Whoever finds the lock taken looks again after a pause, each twice as long as the last, up to
+//! [`LONGEST`]. A thread that is at it then does dozens of sections while the word, and what it guards, stay
+//! in its cache; with short pauses two threads take every section from each other, and each pays for the
+//! lines that come and go. Measured with eight senders and eight receivers of one channel on two cores: 104 ns
+//! per message with looks at every pause, 59 with at most 16 pauses between looks, 29 with 64, 25 with 128, 22
+//! with 256. Only who has paused for [`PATIENCE`] in all goes to sleep: the owner has lost its core, and a
+//! wake-up costs the owner a thousand sections.
+//!
 //! # Edges
 //!
 //! - `[section]` what was done in a section, to the next one.
+//!
+//! # What was not done
+//!
+//! *A queue of waiters* (MCS): the order that it keeps is the very exchange of lines that pauses avoid.
 
 #![expect(unsafe_code, reason = "a lock gives access to what it guards")]
 
@@ -31,8 +45,12 @@ use std::{
 const FREE: u32 = 0;
 const HELD: u32 = 1;
 const WANTED: u32 = 2;
-/// How often a thread looks again before it sleeps: a section lasts for some dozen instructions.
-const LOOKS: u32 = 100;
+/// How many pauses of the processor there are before the first look.
+const SHORTEST: u32 = 4;
+/// How many there are between two looks at most: some 2 microseconds.
+const LONGEST: u32 = 128;
+/// How many a thread makes before it sleeps: some 20 microseconds, the price of a sleep.
+const PATIENCE: u32 = 1000;
 
 /// A value that one thread at a time may look at.
 pub(crate) struct Mutex<T> {
@@ -99,19 +117,22 @@ impl<T> Mutex<T> {
 
     #[cold]
     fn wait(&self) {
-        for _ in 0..LOOKS {
-            match self.word.load(Relaxed) {
-                // Acquire [section].
-                FREE if self
+        let (mut pauses, mut paused) = (SHORTEST, 0);
+        while paused < PATIENCE {
+            for _ in 0..pauses {
+                spin_loop();
+            }
+            // Acquire [section].
+            if self.word.load(Relaxed) == FREE
+                && self
                     .word
                     .compare_exchange(FREE, HELD, Acquire, Relaxed)
-                    .is_ok() =>
-                {
-                    return;
-                }
-                WANTED => break,
-                _ => spin_loop(),
+                    .is_ok()
+            {
+                return;
             }
+            paused += pauses;
+            pauses = LONGEST.min(2 * pauses);
         }
         // Acquire [section]. Whoever has slept may not be the last sleeper.
         while self.word.swap(WANTED, Acquire) != FREE {

@@ -10,7 +10,7 @@
 //!    another, or a node for each arm is put in line. Then the locks are let go, and the selector sleeps.
 //!
 //! Whoever calls it leaves a [`Claim`] in its [`Berth`]. Its other nodes, which nobody can call any more,
-//! are taken out under the locks before it goes on, so no arm that was not chosen leaves anything behind.
+//! are taken out one by one before it goes on, so no arm that was not chosen leaves anything behind.
 //!
 //! A selector that wants to receive and meets one that waits to send, and so has no message yet, gives
 //! itself into that one's hands and sleeps: see [`core`](super::core).
@@ -19,16 +19,16 @@
 
 use super::{
     clock::{Clock, sooner},
-    core::{Channel, Until, promised},
+    core::{Channel, Until, promised, wake_watchers},
     draw,
     receiver::{Flavour, Receiver, wait_for_nothing},
     sender::Sender,
-    state::{Berth, Claim, Core, Partner, RECEIVABLE, SENDABLE, Shared, is_berth},
+    state::{Berth, CLOSED, Claim, Claimed, Core, RECEIVABLE, Returned, SENDABLE, Shared},
 };
 use crate::{
     base::lock::Guard,
     wait::{
-        Waiting,
+        NO_SLOT, Waiting,
         line::{Called, Calls, Line, Node},
         now,
         reason::Reason,
@@ -46,8 +46,8 @@ use std::{
 /// How many arms need no allocation.
 const FEW: usize = 8;
 
-/// Gives back what was reserved at a channel; `true` for a place.
-type GiveBack = unsafe fn(&Shared, bool);
+/// Gives back what was got at a channel.
+type GiveBack = unsafe fn(&Shared, Returned);
 
 /// One operation that may be chosen.
 #[doc(hidden)]
@@ -61,6 +61,8 @@ enum Target<'a> {
     Send(&'a Shared, GiveBack),
     Receive(&'a Shared, GiveBack),
     Clock(&'a Clock),
+    /// It is ready when the channel is closed.
+    End(&'a Shared),
     /// It is never ready.
     Nothing,
 }
@@ -84,6 +86,13 @@ impl<'a> Arm<'a> {
         Self { target }
     }
 
+    /// Is ready as soon as nothing can be sent any more, be it that nobody is left to receive it.
+    pub(super) fn end<T>(sender: &'a Sender<T>) -> Self {
+        Self {
+            target: Target::End(sender.channel().shared()),
+        }
+    }
+
     /// Is never ready.
     pub(super) const fn nothing() -> Self {
         Self {
@@ -93,7 +102,9 @@ impl<'a> Arm<'a> {
 
     fn shared(&self) -> Option<&'a Shared> {
         match self.target {
-            Target::Send(shared, _) | Target::Receive(shared, _) => Some(shared),
+            Target::Send(shared, _) | Target::Receive(shared, _) | Target::End(shared) => {
+                Some(shared)
+            }
             Target::Clock(_) | Target::Nothing => None,
         }
     }
@@ -103,29 +114,24 @@ impl<'a> Arm<'a> {
         match (self.target, core) {
             (Target::Send(..), Some(core)) => core.may_send(),
             (Target::Receive(..), Some(core)) => core.may_receive(),
+            (Target::End(_), Some(core)) => core.closed,
             (Target::Clock(clock), _) => time.is_some_and(|it| clock.is_due(it)),
             _ => false,
         }
     }
 
     /// Claims it, under its channel's lock.
-    fn claim(&self, core: Option<&mut Core>, time: Option<Instant>) -> Option<Claim> {
+    fn claim(&self, core: Option<&mut Core>, time: Option<Instant>) -> Option<Claimed> {
         match (self.target, core) {
-            (Target::Send(..), Some(core)) => core.claim_send(),
+            (Target::Send(..), Some(core)) => core.claim_send().map(Claimed::Whole),
             (Target::Receive(..), Some(core)) => core.claim_receive(),
+            (Target::End(_), Some(core)) => core.closed.then_some(Claimed::Whole(Claim::Closed)),
             (Target::Clock(clock), _) => {
                 let (at, setting) = clock.take(time?)?;
-                Some(Claim::Tick { at, setting })
+                Some(Claimed::Whole(Claim::Tick { at, setting }))
             }
             _ => None,
         }
-    }
-
-    /// Whether this partner is a sender that has no message yet.
-    #[inline]
-    fn is_promise(&self, partner: &Partner) -> bool {
-        // SAFETY: the partner is held.
-        matches!(self.target, Target::Receive(..)) && unsafe { is_berth(partner.slot) }
     }
 }
 
@@ -184,20 +190,19 @@ impl Drop for Operation<'_> {
 #[cold]
 fn hand_back(arm: Arm<'_>, claim: Claim) {
     match (arm.target, claim) {
-        (_, Claim::Held(partner)) => {
-            if partner.looks_again {
-                partner.hold.commit(Verdict::Retry).wake();
-            } else {
-                drop(partner.hold);
-            }
-        }
+        (_, Claim::Held(partner)) => drop(partner.hold),
+        (_, Claim::Entrusted(partner)) => partner.hold.commit(Verdict::Retry).wake(),
         (Target::Send(shared, give_back), Claim::Reserved) => {
             // SAFETY: the arm was made with the function of its channel.
-            unsafe { give_back(shared, true) };
+            unsafe { give_back(shared, Returned::Place) };
         }
         (Target::Receive(shared, give_back), Claim::Reserved) => {
             // SAFETY: as above.
-            unsafe { give_back(shared, false) };
+            unsafe { give_back(shared, Returned::Message) };
+        }
+        (Target::Receive(shared, give_back), Claim::Given(message)) => {
+            // SAFETY: as above; a sender of this channel has given it.
+            unsafe { give_back(shared, Returned::Given(message)) };
         }
         (Target::Clock(clock), Claim::Tick { at, setting }) => clock.put_back(at, setting),
         _ => {}
@@ -214,14 +219,10 @@ pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option
     let time = time_for(arms);
     let (picked, sum) = look(arms, biased, time);
     if let Some(index) = picked {
-        if let Some(claim) = try_claim(&arms[index], time) {
-            let claim = match claim {
-                Claim::Held(partner) if arms[index].is_promise(&partner) => {
-                    await_promise(index, partner)
-                }
-                Claim::Closed | Claim::Reserved | Claim::Held(_) | Claim::Tick { .. } => {
-                    Some(claim)
-                }
+        if let Some(claimed) = try_claim(&arms[index], time) {
+            let claim = match claimed {
+                Claimed::Whole(claim) => Some(claim),
+                Claimed::Promise(partner) => await_promise(index, partner),
             };
             if claim.is_some() {
                 return Some(Operation {
@@ -263,8 +264,7 @@ fn time_for(arms: &[Arm<'_>]) -> Option<Instant> {
 #[inline]
 fn look(arms: &[Arm<'_>], biased: bool, time: Option<Instant>) -> (Option<usize>, usize) {
     let mut sum = 0_usize;
-    let mut ready = 0;
-    let mut picked = None;
+    let mut lot = draw::Lot::default();
     for (index, arm) in arms.iter().enumerate() {
         let hopeful = match arm.target {
             Target::Send(shared, _) => {
@@ -278,24 +278,26 @@ fn look(arms: &[Arm<'_>], biased: bool, time: Option<Instant>) -> (Option<usize>
                 hint & RECEIVABLE != 0
             }
             Target::Clock(clock) => time.is_some_and(|it| clock.is_due(it)),
+            Target::End(shared) => {
+                let hint = shared.hint();
+                sum = sum.wrapping_add(hint);
+                hint & CLOSED != 0
+            }
             Target::Nothing => false,
         };
+        if hopeful && biased {
+            return (Some(index), sum);
+        }
         if hopeful {
-            ready += 1;
-            if ready == 1 || draw::number(ready) == 0 {
-                picked = Some(index);
-            }
-            if biased {
-                break;
-            }
+            lot.add(index);
         }
     }
-    (picked, sum)
+    (lot.draw(), sum)
 }
 
 /// Claims one arm by its own lock.
 #[inline]
-fn try_claim(arm: &Arm<'_>, time: Option<Instant>) -> Option<Claim> {
+fn try_claim(arm: &Arm<'_>, time: Option<Instant>) -> Option<Claimed> {
     let Some(shared) = arm.shared() else {
         return arm.claim(None, time);
     };
@@ -307,16 +309,13 @@ fn try_claim(arm: &Arm<'_>, time: Option<Instant>) -> Option<Claim> {
 
 /// Gives the selector, which has chosen, into the hands of a sender that has no message yet, and sleeps
 /// until that one has sent. `None` if it gave up: then the choice is open again. No lock is needed: the
-/// selector stands in no line, and the partner is held.
+/// selector stands in no line, and the partner was called.
 #[inline(never)]
-fn await_promise(index: usize, partner: Partner) -> Option<Claim> {
+#[track_caller]
+fn await_promise(index: usize, partner: Called) -> Option<Claim> {
     let waiting = Waiting::new();
     let berth = Berth::new();
-    let called = Called {
-        call: partner.hold.commit(Verdict::Chosen(partner.index)),
-        slot: partner.slot,
-    };
-    promised(&waiting, called, index, berth.slot()).wake();
+    promised(&waiting, partner, index, berth.slot()).wake();
     match waiting.park(Reason::Select, None) {
         Verdict::Chosen(_) => Some(berth.take().unwrap_or(Claim::Closed)),
         // Nobody but the partner can end this wait.
@@ -395,12 +394,21 @@ fn choose_slowly(
     }
 }
 
+/// Where the nodes of such an arm stand.
+fn line_of<'c>(core: &'c mut Core, purpose: Purpose, target: Target<'_>) -> &'c mut Line {
+    match (purpose, target) {
+        (Purpose::Watch, _) | (_, Target::End(_)) => &mut core.watchers,
+        (_, Target::Send(..)) => &mut core.senders,
+        _ => &mut core.receivers,
+    }
+}
+
 /// What a look under all locks came to.
 enum Attempt {
     /// An arm is ready, and claimed unless it is only watched.
     Done(usize, Option<Claim>),
-    /// The partner is a selector that has no message yet.
-    Promise(usize, Partner),
+    /// The partner is a selector, which was called and has no message yet.
+    Promise(usize, Called),
     Nothing,
 }
 
@@ -421,10 +429,14 @@ impl<'a> Selector<'_, 'a> {
         let purpose = self.purpose;
         let waiting = Waiting::new();
         let berth = Berth::new();
+        let slot = match purpose {
+            Purpose::Claim => berth.slot(),
+            Purpose::Watch => NO_SLOT,
+        };
         for index in 0..self.arms.len() {
             let node = self.node(index);
             // SAFETY: there is a node for each arm, and none is in use yet.
-            unsafe { node.write(Node::new(waiting.waiter(), index, berth.slot())) };
+            unsafe { node.write(Node::new(waiting.waiter(), index, slot)) };
         }
         let twice = self.sort();
         self.lock();
@@ -445,11 +457,7 @@ impl<'a> Selector<'_, 'a> {
             let mut call = None;
             let mut deadline = None;
             if let Some((mine, partner)) = promise {
-                let called = Called {
-                    call: partner.hold.commit(Verdict::Chosen(partner.index)),
-                    slot: partner.slot,
-                };
-                call = Some(promised(&waiting, called, mine, berth.slot()));
+                call = Some(promised(&waiting, partner, mine, berth.slot()));
             } else if last {
                 self.leave();
                 self.unlock();
@@ -472,15 +480,15 @@ impl<'a> Selector<'_, 'a> {
             self.unlock();
             drop(call);
             let verdict = waiting.park(reason, deadline);
+            if let Verdict::Chosen(index) = verdict
+                && purpose == Purpose::Claim
+                && self.arms[index].shared().is_some()
+            {
+                self.come_away((!berth.is_linked()).then_some(index));
+                return Some((index, Some(berth.take().unwrap_or(Claim::Closed))));
+            }
             self.lock();
             match verdict {
-                Verdict::Chosen(index)
-                    if purpose == Purpose::Claim && self.arms[index].shared().is_some() =>
-                {
-                    self.leave();
-                    self.unlock();
-                    return Some((index, Some(berth.take().unwrap_or(Claim::Closed))));
-                }
                 Verdict::Chosen(_) | Verdict::Retry => {}
                 Verdict::TimedOut => {
                     last = match until {
@@ -519,17 +527,13 @@ impl<'a> Selector<'_, 'a> {
                 return Attempt::Done(index, None);
             }
             let arm = self.arms[index];
-            let Some(claim) = arm.claim(self.core(index), time) else {
+            let Some(claimed) = arm.claim(self.core(index), time) else {
                 // It was called meanwhile, through another channel: the next draw passes it over.
                 continue;
             };
-            return match claim {
-                Claim::Held(partner) if arm.is_promise(&partner) => {
-                    Attempt::Promise(index, partner)
-                }
-                Claim::Closed | Claim::Reserved | Claim::Held(_) | Claim::Tick { .. } => {
-                    Attempt::Done(index, Some(claim))
-                }
+            return match claimed {
+                Claimed::Promise(partner) => Attempt::Promise(index, partner),
+                Claimed::Whole(claim) => Attempt::Done(index, Some(claim)),
             };
         }
         Attempt::Nothing
@@ -548,12 +552,24 @@ impl<'a> Selector<'_, 'a> {
 
     /// Orders the arms by their channels. Whether a channel occurs twice.
     fn sort(&mut self) -> bool {
-        for (place, index) in self.order.iter_mut().zip(0..) {
-            *place = index;
+        if self.arms.len() <= FEW {
+            for index in 0..self.arms.len() {
+                let address = self.address(index);
+                let mut place = index;
+                while place > 0 && self.address(self.order[place - 1]) > address {
+                    self.order[place] = self.order[place - 1];
+                    place -= 1;
+                }
+                self.order[place] = index;
+            }
+        } else {
+            for (place, index) in self.order.iter_mut().zip(0..) {
+                *place = index;
+            }
+            let arms = self.arms;
+            self.order
+                .sort_unstable_by_key(|it| arms[*it].shared().map_or(ptr::null(), ptr::from_ref));
         }
-        let arms = self.arms;
-        self.order
-            .sort_unstable_by_key(|it| arms[*it].shared().map_or(ptr::null(), ptr::from_ref));
         self.order
             .windows(2)
             .any(|it| self.address(it[0]) == self.address(it[1]))
@@ -602,7 +618,7 @@ impl<'a> Selector<'_, 'a> {
             // One who watches changes nothing, and must not wake itself.
             if self.purpose == Purpose::Claim && !core.watchers.is_empty() {
                 watched = true;
-                stand.calls = Some(core.watchers.call_all());
+                stand.calls = Some(core.call_watchers());
             }
         }
         if watched {
@@ -621,8 +637,7 @@ impl<'a> Selector<'_, 'a> {
 
     /// One of the arms that are ready, each as likely as another; or the first.
     fn draw(&mut self, biased: bool, time: Option<Instant>) -> Option<usize> {
-        let mut ready = 0;
-        let mut drawn = None;
+        let mut lot = draw::Lot::default();
         for index in 0..self.arms.len() {
             let arm = self.arms[index];
             if !arm.is_ready(self.core(index).map(|it| &*it), time) {
@@ -631,23 +646,15 @@ impl<'a> Selector<'_, 'a> {
             if biased {
                 return Some(index);
             }
-            ready += 1;
-            if ready == 1 || draw::number(ready) == 0 {
-                drawn = Some(index);
-            }
+            lot.add(index);
         }
-        drawn
+        lot.draw()
     }
 
     /// Where the node of an arm stands.
     fn line(&mut self, index: usize) -> Option<&mut Line> {
         let (purpose, target) = (self.purpose, self.arms[index].target);
-        let core = self.core(index)?;
-        Some(match (purpose, target) {
-            (Purpose::Watch, _) => &mut core.watchers,
-            (_, Target::Send(..)) => &mut core.senders,
-            _ => &mut core.receivers,
-        })
+        Some(line_of(self.core(index)?, purpose, target))
     }
 
     /// Puts a node for each arm in line.
@@ -658,6 +665,24 @@ impl<'a> Selector<'_, 'a> {
             if let Some(line) = self.line(index) {
                 // SAFETY: the node is in no line, its ticket open or held, and it stays until `leave`.
                 unsafe { line.push_back(node) };
+            }
+        }
+    }
+
+    /// Takes every node out, but for one that is out already: a node at a time, as nobody can call the
+    /// selector any more. No lock is held.
+    fn come_away(&self, out: Option<usize>) {
+        self.leave_clocks();
+        for (index, arm) in self.arms.iter().enumerate() {
+            let Some(shared) = arm.shared().filter(|_| out != Some(index)) else {
+                continue;
+            };
+            let mut core = shared.lock();
+            // SAFETY: the node stands in this line, or in none.
+            unsafe { line_of(&mut core, self.purpose, arm.target).remove(self.node(index)) };
+            shared.publish(&core);
+            if !core.watchers.is_empty() {
+                wake_watchers(core);
             }
         }
     }

@@ -194,6 +194,7 @@ impl Clock {
             // SAFETY: the node is fresh, its ticket open; it is taken out below, in any case.
             unsafe { state.line.push_back(node) };
             drop(state);
+            waiting.stands_for(0, None);
             let verdict = waiting.park(Reason::Receive, soonest);
             // SAFETY: it joined above.
             unsafe { self.leave(node) };

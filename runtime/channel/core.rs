@@ -17,6 +17,12 @@
 //! selector evaluates the message, writes it into the receiver's packet and ends the hold. If it gives up,
 //! the receiver looks again, from its old place in the line. Nobody spins.
 //!
+//! # A selector that is given a message
+//!
+//! It does not know the type of the message, so a large one waits in the buffer, reserved for it. A small one
+//! lies in its claim itself ([`Small`]), which saves a section. Handed back, it goes to the head of the buffer,
+//! which then may hold one more than it has room for: who has reserved a place gets it all the same.
+//!
 //! # Edges
 //!
 //! - `[handles]` what was done with each handle, to whoever drops the last one of a side.
@@ -32,8 +38,10 @@
     reason = "messages move between the frames of those who wait"
 )]
 
+use super::handles::Handles;
 use super::state::{
-    Claim, Core, Packet, Partner, RECEIVABLE, SENDABLE, Shared, Slot, is_berth, slot,
+    Claim, Core, Packet, Partner, RECEIVABLE, Returned, SENDABLE, Shared, Slot, Small, is_berth,
+    slot,
 };
 use crate::{
     base::{
@@ -99,8 +107,7 @@ pub(super) struct Channel<T> {
     shared: Shared,
     /// The messages, guarded by the lock.
     buffer: UnsafeCell<VecDeque<T>>,
-    senders: AtomicUsize,
-    receivers: AtomicUsize,
+    handles: Handles,
     /// Which sides have handles: both, one, none.
     sides: AtomicUsize,
 }
@@ -122,8 +129,7 @@ impl<T> Channel<T> {
         NonNull::from(Box::leak(Box::new(Self {
             shared: Shared::new(capacity),
             buffer: UnsafeCell::new(VecDeque::new()),
-            senders: AtomicUsize::new(1),
-            receivers: AtomicUsize::new(1),
+            handles: Handles::new(),
             sides: AtomicUsize::new(2),
         })))
     }
@@ -183,6 +189,9 @@ impl<T> Channel<T> {
         // SAFETY: receivers and selectors of this channel leave such slots; this one was called.
         match unsafe { slot::<T>(to) } {
             Slot::Packet(packet) => packet.put(message),
+            Slot::Berth(berth) if Small::fits::<T>() => {
+                berth.give(Claim::Given(Small::new(message)));
+            }
             Slot::Berth(berth) => {
                 self.push(core, message);
                 core.reserved_receive += 1;
@@ -336,6 +345,7 @@ impl<T> Channel<T> {
         unsafe { core.senders.push_back(node) };
         loop {
             self.finish(core, None);
+            self.handles.sender_waits(&waiting);
             let verdict = waiting.park(Reason::Send, deadline);
             if let Verdict::Chosen(_) = verdict
                 && !packet.is_linked()
@@ -436,6 +446,7 @@ impl<T> Channel<T> {
                 unsafe { core.receivers.push_back(node) };
             }
             self.finish(core, call);
+            self.handles.receiver_waits(&waiting);
             let verdict = waiting.park(Reason::Receive, deadline);
             if let Verdict::Chosen(_) = verdict
                 && !packet.is_linked()
@@ -472,12 +483,16 @@ impl<T> Channel<T> {
     /// Sends for a selector that has this claim.
     pub(super) fn complete_send(&self, claim: Claim, message: T) -> Result<(), T> {
         match claim {
-            Claim::Closed | Claim::Tick { .. } => Err(message),
+            Claim::Closed | Claim::Tick { .. } | Claim::Given(_) => Err(message),
             Claim::Held(Partner {
                 hold,
                 index,
                 slot: to,
-                ..
+            })
+            | Claim::Entrusted(Partner {
+                hold,
+                index,
+                slot: to,
             }) => {
                 // SAFETY: receivers and selectors of this channel leave such slots; this one is held.
                 match unsafe { slot::<T>(to) } {
@@ -485,10 +500,15 @@ impl<T> Channel<T> {
                         packet.put(message);
                         packet.leave_linked();
                     }
-                    Slot::Berth(_) => {
-                        let mut core = self.shared.lock();
-                        self.hand_over(&mut core, to, message);
-                        self.finish(core, None);
+                    Slot::Berth(berth) => {
+                        berth.leave_linked();
+                        if Small::fits::<T>() {
+                            berth.give(Claim::Given(Small::new(message)));
+                        } else {
+                            let mut core = self.shared.lock();
+                            self.hand_over(&mut core, to, message);
+                            self.finish(core, None);
+                        }
                     }
                 }
                 hold.commit(Verdict::Chosen(index)).wake();
@@ -507,7 +527,12 @@ impl<T> Channel<T> {
                             self.settle(self.shared.lock());
                         }
                     }
-                    Placed::Closed(message) | Placed::NoRoom(message) => {
+                    Placed::NoRoom(message) => {
+                        // A message that was handed back lies in this place; this one still has a right to it.
+                        self.push(&mut core, message);
+                        self.finish(core, None);
+                    }
+                    Placed::Closed(message) => {
                         drop(core);
                         return Err(message);
                     }
@@ -520,12 +545,14 @@ impl<T> Channel<T> {
     /// Receives for a selector that has this claim.
     pub(super) fn complete_receive(&self, claim: Claim) -> Option<T> {
         match claim {
-            Claim::Closed | Claim::Tick { .. } => None,
+            // Whoever receives makes no promise, so nobody entrusts itself to it.
+            Claim::Closed | Claim::Tick { .. } | Claim::Entrusted(_) => None,
+            // SAFETY: by a sender of this channel, whose messages are of this type.
+            Claim::Given(message) => Some(unsafe { message.take() }),
             Claim::Held(Partner {
                 hold,
                 index,
                 slot: from,
-                ..
             }) => {
                 // SAFETY: senders and selectors of this channel leave such slots; this one is held.
                 let Slot::Packet(packet) = (unsafe { slot::<T>(from) }) else {
@@ -555,12 +582,12 @@ impl<T> Channel<T> {
         }
     }
 
-    /// Hands back what a selector has reserved and does not use.
+    /// Hands back what a selector has got and does not use.
     ///
     /// # Safety
     ///
-    /// `shared` is that of a channel of `T`.
-    pub(super) unsafe fn give_back(shared: &Shared, is_send: bool) {
+    /// `shared` is that of a channel of `T`, and so is what it hands back.
+    pub(super) unsafe fn give_back(shared: &Shared, returned: Returned) {
         let offset = mem::offset_of!(Self, shared);
         let shared = std::ptr::from_ref(shared);
         // SAFETY: by the caller's promise it is a field of a channel.
@@ -568,10 +595,17 @@ impl<T> Channel<T> {
         // SAFETY: as above; the handle that the selector borrows keeps the channel.
         let channel = unsafe { &*channel };
         let mut core = channel.shared.lock();
-        if is_send {
-            core.reserved_send -= 1;
-        } else {
-            core.reserved_receive -= 1;
+        match returned {
+            Returned::Place => core.reserved_send -= 1,
+            Returned::Message => core.reserved_receive -= 1,
+            Returned::Given(message) => {
+                let place = core.reserved_receive.min(core.len);
+                // SAFETY: by the caller.
+                let message = unsafe { message.take() };
+                // SAFETY: as in `push`.
+                unsafe { &mut *channel.buffer.get() }.insert(place, message);
+                core.len += 1;
+            }
         }
         channel.settle(core);
     }
@@ -610,12 +644,12 @@ impl<T> Channel<T> {
 
     #[inline]
     pub(super) fn add_sender(&self) {
-        add(&self.senders);
+        add(&self.handles.senders);
     }
 
     #[inline]
     pub(super) fn add_receiver(&self) {
-        add(&self.receivers);
+        add(&self.handles.receivers);
     }
 
     /// Gives up one sender's share.
@@ -627,7 +661,7 @@ impl<T> Channel<T> {
         // SAFETY: the share keeps the channel.
         let it = unsafe { channel.as_ref() };
         // AcqRel [handles]: what was done with other handles comes before the end.
-        if it.senders.fetch_sub(1, AcqRel) == 1 {
+        if it.handles.senders.fetch_sub(1, AcqRel) == 1 {
             it.close();
             // SAFETY: nobody else is left on this side.
             drop(unsafe { Self::release_side(channel) });
@@ -643,7 +677,7 @@ impl<T> Channel<T> {
         // SAFETY: the share keeps the channel.
         let it = unsafe { channel.as_ref() };
         // AcqRel [handles].
-        if it.receivers.fetch_sub(1, AcqRel) == 1 {
+        if it.handles.receivers.fetch_sub(1, AcqRel) == 1 {
             it.close();
             let mut core = it.shared.lock();
             core.len = 0;
@@ -701,7 +735,7 @@ fn add(handles: &AtomicUsize) {
 /// Ends a section that changed what watchers wait for.
 #[cold]
 pub(super) fn wake_watchers(mut core: Guard<'_, Core>) {
-    let calls: Calls = core.watchers.call_all();
+    let calls: Calls = core.call_watchers();
     drop(core);
     calls.wake();
 }
@@ -711,11 +745,10 @@ pub(super) fn wake_watchers(mut core: Guard<'_, Core>) {
 pub(super) fn promised(waiting: &Waiting, called: Called, index: usize, to: *mut ()) -> Call {
     // SAFETY: a promise is made by a selector, which was called and sleeps until it is woken.
     debug_assert!(unsafe { is_berth(called.slot) });
-    let claim = Claim::Held(Partner {
+    let claim = Claim::Entrusted(Partner {
         hold: waiting.open_held(),
         index,
         slot: to,
-        looks_again: true,
     });
     // SAFETY: as above; a berth's type does not depend on that of the messages.
     if let Slot::Berth(berth) = unsafe { slot::<()>(called.slot) } {

@@ -147,6 +147,7 @@ mod clock;
 mod core;
 mod draw;
 mod error;
+mod handles;
 pub mod pipeline;
 mod receiver;
 mod select;

@@ -5,8 +5,8 @@
 //! ends of the channels, so the end spreads through the whole pipeline, in both directions, and no green
 //! thread is left behind. What nothing shall stop gets [`never`](super::never) for `quit`.
 //!
-//! An input that is idle does not hide that the consumer has gone for ever: that is seen at the next
-//! message. To end at once, close `quit`.
+//! That is seen at once, also by one that waits for its input: what it has taken in by then and cannot pass
+//! on is dropped.
 //!
 //! ```
 //! use sward::channel::{never, pipeline, unbounded};
@@ -23,7 +23,15 @@
 //! # Ok::<(), sward::channel::SendError<i32>>(())
 //! ```
 
-use super::{error::RecvError, receiver::Receiver, select::Select, select_biased, sender::Sender};
+use super::{
+    choose::{Arm, choose},
+    core::Until,
+    error::RecvError,
+    receiver::Receiver,
+    select::Select,
+    select_biased,
+    sender::Sender,
+};
 use crate::{channel::bounded, thread::spawn};
 
 /// Sends, unless `quit` comes first or nobody receives any more: then `false`.
@@ -34,11 +42,22 @@ fn pass_on<T>(output: &Sender<T>, message: T, quit: &Receiver<()>) -> bool {
     }
 }
 
-/// Receives, unless `quit` comes first.
-fn take_in<T>(input: &Receiver<T>, quit: &Receiver<()>) -> Result<T, RecvError> {
-    select_biased! {
-        recv(quit) -> _ => Err(RecvError),
-        recv(input) -> message => message,
+/// Receives, unless `quit` comes first or nobody receives what is to come of it.
+fn take_in<T, U>(
+    input: &Receiver<T>,
+    output: &Sender<U>,
+    quit: &Receiver<()>,
+) -> Result<T, RecvError> {
+    let arms = [Arm::receive(quit), Arm::receive(input), Arm::end(output)];
+    let operation = choose(&arms, true, Until::Time(None)).ok_or(RecvError)?;
+    match operation.index() {
+        0 => {
+            // Whatever it says, it is the end.
+            let (Some(()) | None) = operation.receive(quit);
+            Err(RecvError)
+        }
+        1 => operation.receive(input).ok_or(RecvError),
+        _ => Err(RecvError),
     }
 }
 
@@ -71,7 +90,7 @@ where
     let (tx, rx) = bounded(capacity);
     let quit = quit.clone();
     spawn(move || {
-        while let Ok(message) = take_in(&input, &quit) {
+        while let Ok(message) = take_in(&input, &tx, &quit) {
             if !pass_on(&tx, f(message), &quit) {
                 break;
             }
@@ -114,12 +133,16 @@ where
             select.recv(input);
         }
         let stop = select.recv(&quit);
+        let end = select.end(&tx);
         let mut open = inputs.len();
         while open > 0 {
             let operation = select.select();
             let index = operation.index();
+            if index == end {
+                return operation.acknowledge();
+            }
             let Some(input) = inputs.get(index) else {
-                debug_assert_eq!(index, stop, "the last operation is the stop");
+                debug_assert_eq!(index, stop, "the last operation but one is the stop");
                 // Whatever it says, it is the end.
                 let (Ok(()) | Err(RecvError)) = operation.recv(&quit);
                 return;
@@ -176,7 +199,7 @@ where
     for _ in 0..count {
         let (input, tx, quit, f) = (input.clone(), tx.clone(), quit.clone(), f.clone());
         spawn(move || {
-            while let Ok(message) = take_in(&input, &quit) {
+            while let Ok(message) = take_in(&input, &tx, &quit) {
                 if !pass_on(&tx, f(message), &quit) {
                     break;
                 }
@@ -219,9 +242,7 @@ where
         (0..count).map(|_| bounded::<T>(capacity)).unzip();
     let quit = quit.clone();
     spawn(move || {
-        while !outputs.is_empty()
-            && let Ok(message) = take_in(&input, &quit)
-        {
+        while let Some(message) = take_in_for(&input, &mut outputs, &quit) {
             let mut stopped = false;
             outputs.retain(|output| {
                 if stopped {
@@ -241,6 +262,32 @@ where
         }
     });
     readers
+}
+
+/// As [`take_in`], for several outputs, of which those are left out that nobody receives from.
+fn take_in_for<T, U>(
+    input: &Receiver<T>,
+    outputs: &mut Vec<Sender<U>>,
+    quit: &Receiver<()>,
+) -> Option<T> {
+    while !outputs.is_empty() {
+        let mut arms = vec![Arm::receive(quit), Arm::receive(input)];
+        arms.extend(outputs.iter().map(Arm::end));
+        let operation = choose(&arms, true, Until::Time(None))?;
+        match operation.index() {
+            0 => {
+                // Whatever it says, it is the end.
+                let (Some(()) | None) = operation.receive(quit);
+                return None;
+            }
+            1 => return operation.receive(input),
+            gone => {
+                drop(operation);
+                outputs.remove(gone - 2);
+            }
+        }
+    }
+    None
 }
 
 /// The first `count` messages.
@@ -266,7 +313,7 @@ where
     let quit = quit.clone();
     spawn(move || {
         for _ in 0..count {
-            if !take_in(&input, &quit).is_ok_and(|it| pass_on(&tx, it, &quit)) {
+            if !take_in(&input, &tx, &quit).is_ok_and(|it| pass_on(&tx, it, &quit)) {
                 break;
             }
         }

@@ -104,6 +104,11 @@ impl<'a> Select<'a> {
         self.add(Arm::receive(receiver), ptr::from_ref(receiver).addr())
     }
 
+    /// Adds the end of `sender`'s channel, and returns its index.
+    pub(super) fn end<T>(&mut self, sender: &'a Sender<T>) -> usize {
+        self.add(Arm::end(sender), ptr::from_ref(sender).addr())
+    }
+
     /// Removes the operation with this index, for instance because its channel is closed. The others keep
     /// their indices.
     ///
@@ -284,6 +289,11 @@ impl SelectedOperation<'_> {
     /// The index that the operation got when it was added.
     pub fn index(&self) -> usize {
         self.index
+    }
+
+    /// Does nothing: for the end of a channel.
+    pub(super) fn acknowledge(mut self) {
+        drop(self.operation.take());
     }
 
     /// Sends `message`. It never waits.

@@ -14,6 +14,7 @@
 //! | sender               | a full [`Packet`]            | takes the message out                              |
 //! | selector             | a [`Berth`]                  | puts a [`Claim`] into it; nothing there: closed    |
 //! | `ready` and its like | nothing                      | calls everybody, who look for themselves           |
+//! | for the end          | a [`Berth`]                  | closes the channel                                 |
 //!
 //! # The hint
 //!
@@ -35,7 +36,10 @@ use crate::{
             Ordering::{Acquire, Relaxed, Release},
         },
     },
-    wait::{line::Line, ticket::Hold},
+    wait::{
+        line::{Called, Calls, Line, Taken},
+        ticket::Hold,
+    },
 };
 use std::{
     cell::{Cell, UnsafeCell},
@@ -47,10 +51,12 @@ use std::{
 pub(super) const SENDABLE: usize = 1;
 /// A receive can be tried with hope.
 pub(super) const RECEIVABLE: usize = 2;
+/// The channel is closed.
+pub(super) const CLOSED: usize = 4;
 /// The bits of the hint that are not its count of changes.
-const BITS: usize = 3;
+const BITS: usize = 7;
 /// One change.
-const CHANGE: usize = 4;
+const CHANGE: usize = 8;
 
 /// A channel, without the type of its messages.
 #[derive(Debug)]
@@ -74,7 +80,8 @@ pub(super) struct Core {
     pub(super) closed: bool,
     pub(super) receivers: Line,
     pub(super) senders: Line,
-    /// Those who wait for anything at all to become ready, without claiming it.
+    /// Those who wait for anything at all to become ready, without claiming it, and with a slot those who
+    /// wait for the channel to be closed.
     pub(super) watchers: Line,
 }
 
@@ -95,7 +102,13 @@ impl Core {
     fn bits(&self) -> usize {
         let sendable = self.has_room() || self.closed || !self.receivers.is_empty();
         let receivable = self.available() > 0 || self.closed || !self.senders.is_empty();
-        usize::from(sendable) | usize::from(receivable) << 1
+        usize::from(sendable) | usize::from(receivable) << 1 | usize::from(self.closed) << 2
+    }
+
+    /// Calls those who watch, after a change.
+    pub(super) fn call_watchers(&mut self) -> Calls {
+        let closed = self.closed;
+        self.watchers.call_all_if(|slot| slot.is_null() || closed)
     }
 
     /// Whether a send need not wait now; whoever is held by another looks again afterwards.
@@ -125,28 +138,33 @@ impl Core {
             hold: held.hold,
             index: held.index,
             slot: held.slot,
-            looks_again: false,
         }))
     }
 
-    /// Takes a message or a waiting sender, for somebody who will receive. The partner may be a selector
-    /// that has no message yet.
-    pub(super) fn claim_receive(&mut self) -> Option<Claim> {
+    /// Takes a message or a waiting sender, for somebody who will receive. A partner that is a selector has
+    /// no message yet, and is called to make one.
+    pub(super) fn claim_receive(&mut self) -> Option<Claimed> {
         if self.available() > 0 {
             self.reserved_receive += 1;
-            return Some(Claim::Reserved);
+            return Some(Claimed::Whole(Claim::Reserved));
         }
-        if self.capacity == 0
-            && let Some(held) = self.senders.hold_first()
-        {
-            return Some(Claim::Held(Partner {
-                hold: held.hold,
-                index: held.index,
-                slot: held.slot,
-                looks_again: false,
-            }));
+        if self.capacity == 0 {
+            // SAFETY: senders and selectors leave their slots in this line; whoever stands in it stays as
+            // long as its lock is held.
+            let taken = (self.senders).hold_or_call_first(|it| unsafe { is_berth(it) });
+            match taken {
+                Some(Taken::Held(held)) => {
+                    return Some(Claimed::Whole(Claim::Held(Partner {
+                        hold: held.hold,
+                        index: held.index,
+                        slot: held.slot,
+                    })));
+                }
+                Some(Taken::Called(called)) => return Some(Claimed::Promise(called)),
+                None => {}
+            }
         }
-        self.closed.then_some(Claim::Closed)
+        self.closed.then_some(Claimed::Whole(Claim::Closed))
     }
 }
 
@@ -194,8 +212,10 @@ impl Shared {
     }
 }
 
-/// What a selector has got hold of when it has chosen.
+/// What a selector has got hold of when it has chosen. Of whole words, as it is moved a few times: a tag of
+/// one byte is followed by bytes that are copied in pieces, which the next load then waits for.
 #[derive(Debug)]
+#[repr(usize)]
 pub(super) enum Claim {
     /// Nothing: the channel is closed, and the operation fails.
     Closed,
@@ -203,8 +223,64 @@ pub(super) enum Claim {
     Reserved,
     /// A partner, who sleeps until the message has moved.
     Held(Partner),
+    /// As above, and it gave itself into our hands, and stands in no other line: it is handed back by waking
+    /// it.
+    Entrusted(Partner),
+    /// A small message itself.
+    Given(Small),
     /// A message of a clock, and the clock's setting that it came from.
     Tick { at: Instant, setting: u64 },
+}
+
+/// What a look under the lock came to.
+#[derive(Debug)]
+pub(super) enum Claimed {
+    /// The operation can be done.
+    Whole(Claim),
+    /// The partner is a selector, which was called and has yet to make its message.
+    Promise(Called),
+}
+
+/// What a selector hands back.
+#[derive(Debug)]
+pub(super) enum Returned {
+    /// A place that was reserved.
+    Place,
+    /// A message that was reserved.
+    Message,
+    /// A message that it was given.
+    Given(Small),
+}
+
+/// A message of up to three words, without its type. It does not drop the message.
+#[derive(Debug)]
+pub(super) struct Small([MaybeUninit<usize>; 3]);
+
+impl Small {
+    /// Whether messages of this type are small.
+    pub(super) const fn fits<T>() -> bool {
+        size_of::<T>() <= size_of::<Self>() && align_of::<T>() <= align_of::<Self>()
+    }
+
+    #[inline]
+    pub(super) fn new<T>(message: T) -> Self {
+        assert!(Self::fits::<T>());
+        let mut words = [const { MaybeUninit::uninit() }; 3];
+        // SAFETY: it fits, and `MaybeUninit` keeps all bytes as they are.
+        unsafe { words.as_mut_ptr().cast::<T>().write(message) };
+        Self(words)
+    }
+
+    /// The message.
+    ///
+    /// # Safety
+    ///
+    /// It was made of a `T`.
+    #[inline]
+    pub(super) unsafe fn take<T>(self) -> T {
+        // SAFETY: by the caller.
+        unsafe { self.0.as_ptr().cast::<T>().read() }
+    }
 }
 
 /// A partner who is held.
@@ -213,8 +289,6 @@ pub(super) struct Partner {
     pub(super) hold: Hold,
     pub(super) index: usize,
     pub(super) slot: *mut (),
-    /// It gave itself into our hands, and stands in no other line: hand it back by waking it.
-    pub(super) looks_again: bool,
 }
 
 // SAFETY: the slot lies in the frame of the partner, who stays as long as it is held.
@@ -251,11 +325,11 @@ pub(super) unsafe fn slot<'a, T>(slot: *mut ()) -> Slot<'a, T> {
     }
 }
 
-/// Whether a waiter that is held or called is a selector.
+/// Whether a waiter is a selector.
 ///
 /// # Safety
 ///
-/// As for [`slot`].
+/// As for [`slot`]; or its node stands in a line whose lock is held.
 pub(super) unsafe fn is_berth(slot: *mut ()) -> bool {
     // SAFETY: both begin with their kind.
     unsafe { *slot.cast::<Kind>() == Kind::Berth }
@@ -333,6 +407,8 @@ impl<T> Packet<T> {
 #[repr(C)]
 pub(super) struct Berth {
     kind: Kind,
+    /// The selector was held, not called, and must take its node out by itself.
+    linked: Cell<bool>,
     claim: Cell<Option<Claim>>,
 }
 
@@ -340,8 +416,19 @@ impl Berth {
     pub(super) fn new() -> Self {
         Self {
             kind: Kind::Berth,
+            linked: Cell::new(false),
             claim: Cell::new(None),
         }
+    }
+
+    /// The selector's node stays in its line.
+    pub(super) fn leave_linked(&self) {
+        self.linked.set(true);
+    }
+
+    /// Whether the node that was chosen is still in its line.
+    pub(super) fn is_linked(&self) -> bool {
+        self.linked.get()
     }
 
     /// Gives the selector that was called or is held what it has got.

@@ -23,6 +23,7 @@
 #![expect(unsafe_code, reason = "a suspended stack moves from thread to thread")]
 
 use super::{
+    guard::TAKEN_AT_ONCE,
     range::Guarded,
     stack::{Slot, SlotId, StackClass, Taken},
 };
@@ -32,6 +33,7 @@ use crate::base::{
 };
 use corosensei::{Coroutine, CoroutineResult, stack::StackPointer};
 use std::{
+    cell::Cell,
     convert::Infallible,
     fmt, io,
     mem::{self, offset_of},
@@ -55,7 +57,7 @@ const COLOURS: usize = 8;
 const HEAD_BYTES: usize = 112;
 
 const _: () = assert!(size_of::<Head>() <= HEAD_BYTES && (128 - HEAD_BYTES) == 16);
-const _: () = assert!(offset_of!(Head, task) + size_of::<usize>() <= 48);
+const _: () = assert!(offset_of!(Head, left_at) + size_of::<usize>() <= 48);
 
 /// What lies above a fiber's stack.
 #[repr(C, align(16))]
@@ -63,6 +65,8 @@ struct Head {
     routine: Routine,
     /// Where the code on the fiber gives way; set when it first runs.
     yielder: *const Yielder,
+    /// About where the code has left off, for the caches.
+    left_at: Cell<usize>,
     /// Whose fiber it is at present, for the report of an overflow.
     task: AtomicPtr<()>,
     entry: Entry,
@@ -148,11 +152,28 @@ impl Fiber {
     /// Called by the code that runs on this fiber. `value` is not [`FINISHED`].
     #[inline]
     pub(crate) unsafe fn suspend(self, value: usize) -> *mut () {
-        // SAFETY: the head is alive, as we run on the stack below it.
+        let here = 0_u8;
+        // SAFETY: the head is alive, as we run on the stack below it, and only we touch this field now.
+        let left_at = unsafe { &(*self.head.as_ptr()).left_at };
+        left_at.set(ptr::from_ref(&here).addr());
+        // SAFETY: as above.
         let yielder = unsafe { (*self.head.as_ptr()).yielder };
         // SAFETY: set before the entry was called; it points to the top of this stack.
         let yielder = unsafe { &*yielder };
         yielder.suspend(value)
+    }
+
+    /// Lets the caches fetch what the next [`resume`](Self::resume) will touch.
+    ///
+    /// # Safety
+    ///
+    /// The fiber is bound, and nobody resumes it until this returns.
+    #[inline]
+    pub(crate) unsafe fn prefetch(self) {
+        // SAFETY: the head is alive while the fiber is bound, and the code on it does not run.
+        let left_at = unsafe { (*self.head.as_ptr()).left_at.get() };
+        memory::prefetch(left_at);
+        memory::prefetch(left_at + memory::CACHE_LINE);
     }
 
     /// Takes a fiber back to the slab where no pool is at hand.
@@ -222,6 +243,7 @@ impl Fiber {
             at.write(Head {
                 routine,
                 yielder: ptr::null(),
+                left_at: Cell::new(head.addr().get()),
                 task: AtomicPtr::new(ptr::null_mut()),
                 entry,
                 class,
@@ -277,6 +299,8 @@ pub(crate) struct FiberPool {
     entry: Entry,
     /// Of that class, at most `hoard`, for which the pool holds promises of its own.
     hot: Vec<Fiber>,
+    /// Stacks of that class with nothing on them yet; with `hot`, at most `hoard`.
+    blank: Vec<Slot>,
     hoard: usize,
     /// Promises of stacks of that class that no task has, so that most spawns need no lock. At most
     /// `2 * hoard`.
@@ -296,6 +320,7 @@ impl FiberPool {
             class,
             entry,
             hot: Vec::with_capacity(hoard),
+            blank: Vec::with_capacity(hoard),
             hoard,
             promises: 0,
         })
@@ -353,8 +378,8 @@ impl FiberPool {
         if !ptr::eq(class, self.class) {
             return class.put([slot_of(fiber)].into_iter());
         }
-        if self.hot.len() == self.hoard {
-            self.spill(self.hoard.div_ceil(2));
+        if self.hot.len() + self.blank.len() == self.hoard {
+            self.spill(self.hot.len().div_ceil(2));
         }
         self.hot.push(fiber);
     }
@@ -362,6 +387,7 @@ impl FiberPool {
     /// Gives all idle fibers and promises back to the slab, so that they can be trimmed.
     pub(crate) fn flush(&mut self) {
         self.spill(self.hot.len());
+        self.class.put_blank(self.blank.drain(..).map(|it| it.id));
         self.class.release(mem::take(&mut self.promises));
     }
 
@@ -373,23 +399,29 @@ impl FiberPool {
 
     #[cold]
     fn fetch(&mut self, class: &'static StackClass) -> Fiber {
-        let (entry, hot) = (self.entry, &mut self.hot);
-        let want = if ptr::eq(class, self.class) {
-            self.hoard.div_ceil(2)
+        let own = ptr::eq(class, self.class);
+        if own && let Some(slot) = self.blank.pop() {
+            return Fiber::build(class, slot, self.entry);
+        }
+        let want = if own {
+            self.hoard.div_ceil(2).min(TAKEN_AT_ONCE)
         } else {
             1
         };
+        let Self {
+            entry, hot, blank, ..
+        } = self;
         let mut first = None;
-        class.take(want, |taken| {
-            let fiber = match taken {
-                Taken::Warm(slot) => revive(slot, entry),
-                Taken::Blank(slot) => Fiber::build(class, slot, entry),
-            };
-            if let Some(colder) = first.replace(fiber) {
-                hot.push(colder);
+        class.take(want, |taken| match taken {
+            Taken::Warm(slot) => {
+                if let Some(colder) = first.replace(revive(slot, *entry)) {
+                    hot.push(colder);
+                }
             }
+            // Its page is touched when it is needed.
+            Taken::Blank(slot) => blank.push(slot),
         });
-        match first {
+        match first.or_else(|| Some(Fiber::build(class, blank.pop()?, *entry))) {
             Some(fiber) => fiber,
             // `take` gives at least one.
             None => crate::base::fatal::fatal(format_args!("the slab gave no stack")),

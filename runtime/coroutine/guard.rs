@@ -23,6 +23,9 @@ const GUARD_INSTALL: i32 = 102;
 /// Mappings left to the rest of the program when guards cost mappings.
 const SPARE_MAPPINGS: usize = 4096;
 
+/// How many stacks are taken from the slab at once at most.
+pub(super) const TAKEN_AT_ONCE: usize = 32;
+
 /// How a chunk's guards are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Guards {
@@ -49,14 +52,25 @@ pub(super) fn install(start: NonNull<u8>) -> io::Result<()> {
     unsafe { memory::advise(start, memory::page_bytes(), GUARD_INSTALL) }
 }
 
-/// [`install`], for a chunk where it has worked before; whatever else it takes.
-pub(super) fn install_for_sure(start: NonNull<u8>) {
-    // It can fail when the kernel is out of memory for page tables, and then the stack could not be
-    // used either; or when the program has locked its memory since, where protection still works.
-    if let Err(error) = install(start)
-        && protect(start.as_ptr().expose_provenance()).is_err()
-    {
-        fatal(format_args!("no guard for a stack: {error}"));
+/// [`install`] at each, for chunks where it has worked before; whatever else it takes.
+pub(super) fn install_for_sure(starts: impl Iterator<Item = NonNull<u8>>) {
+    let page = memory::page_bytes();
+    let mut guards = [(NonNull::dangling(), page); TAKEN_AT_ONCE];
+    let mut count = 0;
+    for (guard, start) in guards.iter_mut().zip(starts) {
+        guard.0 = start;
+        count += 1;
+    }
+    // SAFETY: the first pages of slots that nobody has used yet, kept for this.
+    let done = unsafe { memory::advise_many(&guards[..count], GUARD_INSTALL) };
+    for (start, _) in &guards[done..count] {
+        // It can fail when the kernel is out of memory for page tables, and then the stack could not be
+        // used either; or when the program has locked its memory since, where protection still works.
+        if let Err(error) = install(*start)
+            && protect(start.as_ptr().expose_provenance()).is_err()
+        {
+            fatal(format_args!("no guard for a stack: {error}"));
+        }
     }
 }
 

@@ -25,7 +25,7 @@
 #![expect(unsafe_code, reason = "advises, protects and unmaps memory")]
 
 use super::{
-    guard::{self, Guards},
+    guard::{self, Guards, TAKEN_AT_ONCE},
     range::Range,
 };
 use crate::base::{
@@ -246,7 +246,8 @@ impl StackClass {
         slab.promised -= count;
     }
 
-    /// Gives `each` up to `want` warm stacks, or else one that is blank. Each needs a promise.
+    /// Gives `each` up to `want` warm stacks, or else up to as many that are blank, at least one and at most
+    /// [`TAKEN_AT_ONCE`]. Each needs a promise.
     pub(crate) fn take(&self, want: usize, mut each: impl FnMut(Taken)) {
         let mut slab = self.slab();
         let warm = slab.warm.len().min(want);
@@ -258,23 +259,33 @@ impl StackClass {
             slab.rested = slab.rested.min(slab.warm.len());
             return;
         }
-        if let Some(id) = slab.cold.pop() {
-            let slot = slab.lend(self, id);
-            drop(slab);
-            return each(Taken::Blank(slot));
+        let mut blank = [None; TAKEN_AT_ONCE];
+        for place in blank.iter_mut().take(want) {
+            let Some((id, unguarded)) = slab.blank() else {
+                break;
+            };
+            *place = Some((slab.lend(self, id), unguarded));
         }
-        let Some((id, guards)) = slab.fresh() else {
+        drop(slab);
+        if blank[0].is_none() {
             fatal(format_args!(
                 "a task has the promise of a stack of {} bytes, and there is none",
                 self.bytes
             ))
-        };
-        let slot = slab.lend(self, id);
-        drop(slab);
-        if guards == Guards::Advised {
-            guard::install_for_sure(slot.start);
         }
-        each(Taken::Blank(slot));
+        let blank = blank.into_iter().flatten();
+        let unguarded = blank.clone().filter(|it| it.1);
+        guard::install_for_sure(unguarded.map(|it| it.0.start));
+        blank.for_each(|it| each(Taken::Blank(it.0)));
+    }
+
+    /// Takes back what was taken blank, and still is.
+    pub(crate) fn put_blank(&self, unused: impl Iterator<Item = SlotId>) {
+        let mut slab = self.slab();
+        for id in unused {
+            slab.chunks[id.chunk as usize].out -= 1;
+            slab.cold.push(id);
+        }
     }
 
     /// Takes idle stacks back, each with a suspended fiber that holds nothing.
@@ -376,12 +387,18 @@ impl StackClass {
             drop(slab);
 
             let guard = memory::page_bytes();
-            for slot in batch.iter().flatten() {
+            let mut pages = [(NonNull::dangling(), 0); TRIM_BATCH];
+            for (pages, slot) in pages.iter_mut().zip(batch.iter().flatten()) {
                 // SAFETY: the guard is smaller than the slot.
-                let bottom = unsafe { slot.start.add(guard) };
+                *pages = (unsafe { slot.start.add(guard) }, slot.bytes - guard);
+            }
+            let pages = &pages[..count];
+            // SAFETY: the slots are off the lists, and the fibers on them hold nothing.
+            let done = unsafe { memory::advise_many(pages, libc::MADV_DONTNEED) };
+            for (bottom, bytes) in &pages[done..] {
                 // A failure leaves the pages as they are, which costs memory, and nothing else.
-                // SAFETY: the slot is off the lists, and the fiber on it holds nothing.
-                drop(unsafe { memory::advise(bottom, slot.bytes - guard, libc::MADV_DONTNEED) });
+                // SAFETY: as above.
+                drop(unsafe { memory::advise(*bottom, *bytes, libc::MADV_DONTNEED) });
             }
 
             slab = self.slab();
@@ -425,8 +442,11 @@ impl Slab {
         Slot { id, start, bytes }
     }
 
-    /// A ready slot that was never used.
-    fn fresh(&mut self) -> Option<(SlotId, Guards)> {
+    /// A slot that is cold, or ready and was never used; and whether it needs a guard.
+    fn blank(&mut self) -> Option<(SlotId, bool)> {
+        if let Some(id) = self.cold.pop() {
+            return Some((id, false));
+        }
         let chunks = &mut self.chunks;
         let at = self.growing.iter().rposition(|it| {
             let chunk = &chunks[*it as usize];
@@ -439,13 +459,11 @@ impl Slab {
         if chunk.fresh == chunk.slots {
             self.growing.swap_remove(at);
         }
-        Some((
-            SlotId {
-                chunk: place,
-                index,
-            },
-            chunk.guards,
-        ))
+        let id = SlotId {
+            chunk: place,
+            index,
+        };
+        Some((id, chunk.guards == Guards::Advised))
     }
 
     /// Makes at least one more slot ready, best `missing`.

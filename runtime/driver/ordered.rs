@@ -1,17 +1,19 @@
 //! Alarms for a clock that jumps: [`Alarms`](super::alarms::Alarms)' methods, and exact times.
 //!
 //! A simulation sets its clock to the first deadline whenever nothing can run, so that deadline
-//! must be exact, whatever was called off; the wheel's is not. Two sorted maps are fast enough.
+//! must be exact, whatever was called off; the wheel's is not. A sorted map is fast enough, and a key is a
+//! place in it.
 
-use super::slab::Key;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+/// An alarm that was set: its deadline, and how many were set before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Appointment(u64, u64);
 
 /// Alarms by deadline, equal ones by when they were set.
 #[derive(Debug)]
 pub(crate) struct OrderedAlarms<T> {
-    alarms: BTreeMap<(u64, u64), T>,
-    /// Of each alarm that is set, the deadline.
-    deadlines: HashMap<u64, u64>,
+    alarms: BTreeMap<Appointment, T>,
     /// How many were ever set.
     set: u64,
 }
@@ -20,7 +22,6 @@ impl<T> OrderedAlarms<T> {
     pub(crate) fn new() -> Self {
         Self {
             alarms: BTreeMap::new(),
-            deadlines: HashMap::new(),
             set: 0,
         }
     }
@@ -32,37 +33,31 @@ impl<T> OrderedAlarms<T> {
     }
 
     /// Keeps `value` until `deadline`.
-    pub(crate) fn insert(&mut self, deadline: u64, value: T) -> Key {
-        let number = self.set;
+    pub(crate) fn insert(&mut self, deadline: u64, value: T) -> Appointment {
+        let key = Appointment(deadline, self.set);
         self.set += 1;
-        self.alarms.insert((deadline, number), value);
-        self.deadlines.insert(number, deadline);
-        Key::from_bits(number)
+        self.alarms.insert(key, value);
+        key
     }
 
     /// Gives back what was kept, unless it has been given back already.
-    pub(crate) fn cancel(&mut self, key: Key) -> Option<T> {
-        let number = key.to_bits();
-        let deadline = self.deadlines.remove(&number)?;
-        self.alarms.remove(&(deadline, number))
+    pub(crate) fn cancel(&mut self, key: Appointment) -> Option<T> {
+        self.alarms.remove(&key)
     }
 
     /// The first deadline.
     pub(crate) fn next(&self) -> Option<u64> {
-        let ((deadline, _), _) = self.alarms.first_key_value()?;
+        let (Appointment(deadline, _), _) = self.alarms.first_key_value()?;
         Some(*deadline)
     }
 
     /// Hands all whose deadline is `now` or before to `fire`, in the order of their deadlines.
     pub(crate) fn advance(&mut self, now: u64, mut fire: impl FnMut(T)) {
         while let Some(first) = self.alarms.first_entry() {
-            let (deadline, number) = *first.key();
-            if deadline > now {
+            if first.key().0 > now {
                 break;
             }
-            let value = first.remove();
-            self.deadlines.remove(&number);
-            fire(value);
+            fire(first.remove());
         }
     }
 }
@@ -87,6 +82,5 @@ mod tests {
         assert_eq!((fired.as_str(), alarms.len()), ("bc", 1));
         alarms.advance(u64::MAX, |it| fired.push(it));
         assert_eq!((fired.as_str(), alarms.next()), ("bcd", None));
-        assert!(alarms.deadlines.is_empty());
     }
 }

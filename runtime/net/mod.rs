@@ -17,7 +17,11 @@
 //!   before they were accepted.
 //!
 //! Names are resolved by the system, away from the workers.
+//!
+//! Inside a [simulation](crate::sim), TCP and UDP sockets are ends of [its own network](crate::sim::net),
+//! and the kernel does not see them.
 
+mod names;
 mod socket;
 mod tcp;
 #[cfg(all(test, not(loom)))]
@@ -25,6 +29,7 @@ mod tests;
 mod udp;
 pub mod unix;
 
+pub(crate) use names::Name;
 pub use std::net::{
     AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,
     ToSocketAddrs,
@@ -32,11 +37,16 @@ pub use std::net::{
 pub use tcp::{Incoming, TcpListener, TcpStream};
 pub use udp::UdpSocket;
 
-use crate::wait::blocking;
+use crate::{sim::net::Network, wait::blocking};
 use std::{alloc::Layout, io, option, slice};
 
 /// The addresses that `names` stand for.
 fn resolve<A: ToSocketAddrs>(names: &A) -> io::Result<Vec<SocketAddr>> {
+    if let Some(network) = Network::current()
+        && let Some(name) = names::text(names)
+    {
+        return Ok(vec![network.resolve(name)?]);
+    }
     let find = || Ok(names.to_socket_addrs()?.collect());
     if is_at_hand::<A>() {
         find()
@@ -47,6 +57,11 @@ fn resolve<A: ToSocketAddrs>(names: &A) -> io::Result<Vec<SocketAddr>> {
 
 /// The first address that `name` stands for, if any.
 fn resolve_first<A: ToSocketAddrs>(name: &A) -> io::Result<Option<SocketAddr>> {
+    if let Some(network) = Network::current()
+        && let Some(name) = names::text(name)
+    {
+        return network.resolve(name).map(Some);
+    }
     let find = || Ok(name.to_socket_addrs()?.next());
     if is_at_hand::<A>() {
         find()
@@ -90,12 +105,20 @@ fn first_success<A: ToSocketAddrs, T>(
 
 /// What all sockets have: `$name` is made of a `$system`, which holds the descriptor of a `$std`.
 macro_rules! common {
-    ($name:ident, $system:ty, $std:ty) => {
+    ($name:ident, $system:ty, $std:ty, $simulated:ty) => {
         impl $name {
             /// `system` is in non-blocking mode.
             pub(super) fn of(system: $system) -> Self {
                 Self {
                     socket: Arc::new(Socket::new(system)),
+                }
+            }
+
+            /// An end of a simulated network.
+            #[allow(dead_code, clippy::allow_attributes, reason = "some are never simulated")]
+            fn of_simulated(end: $simulated) -> Self {
+                Self {
+                    socket: Arc::new(Socket::simulated(end)),
                 }
             }
 
@@ -118,7 +141,7 @@ macro_rules! common {
             ///
             /// The system's, or `NotConnected` if the socket was [closed](Self::close).
             pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-                self.socket.call(|it| it.take_error())
+                self.socket.call(|it| either!(it, it => it.take_error()))
             }
 
             /// Says whether calls on this socket and its clones fail with `WouldBlock` where they
@@ -149,13 +172,23 @@ macro_rules! common {
 
         impl AsFd for $name {
             /// The descriptor, which is in non-blocking mode.
+            ///
+            /// # Panics
+            ///
+            /// If the socket was made in a [simulation](crate::sim::net): it has none.
+            #[track_caller]
             fn as_fd(&self) -> BorrowedFd<'_> {
-                self.socket.inner().as_fd()
+                self.socket.system().as_fd()
             }
         }
 
         impl AsRawFd for $name {
             /// The descriptor, which is in non-blocking mode.
+            ///
+            /// # Panics
+            ///
+            /// If the socket was made in a [simulation](crate::sim::net): it has none.
+            #[track_caller]
             fn as_raw_fd(&self) -> RawFd {
                 self.as_fd().as_raw_fd()
             }
@@ -173,7 +206,8 @@ macro_rules! common {
             ///
             /// # Panics
             ///
-            /// If the socket has clones and there is no descriptor left for a duplicate.
+            /// If the socket has clones and there is no descriptor left for a duplicate; if the
+            /// socket was made in a [simulation](crate::sim::net).
             #[track_caller]
             fn from(socket: $name) -> Self {
                 <$std>::from(socket).into()
@@ -192,7 +226,8 @@ macro_rules! common {
             ///
             /// # Panics
             ///
-            /// If the socket has clones and there is no descriptor left for a duplicate.
+            /// If the socket has clones and there is no descriptor left for a duplicate; if the
+            /// socket was made in a [simulation](crate::sim::net).
             #[track_caller]
             fn into_raw_fd(self) -> RawFd {
                 <$std>::from(self).into_raw_fd()
@@ -277,7 +312,8 @@ macro_rules! timeouts {
             ///
             /// # Panics
             ///
-            /// If the socket has clones and there is no descriptor left for a duplicate.
+            /// If the socket has clones and there is no descriptor left for a duplicate; if the
+            /// socket was made in a [simulation](crate::sim::net).
             #[track_caller]
             fn from(socket: $name) -> Self {
                 let taken = Socket::take(socket.socket);
@@ -308,7 +344,7 @@ macro_rules! delegate {
                 ///
                 /// The system's, or `NotConnected` if the socket was [closed](Self::close).
                 pub fn $method(&self $(, $argument: $type)*) -> io::Result<$result> {
-                    self.socket.call(|it| it.$method($($argument),*))
+                    self.socket.call(|it| either!(it, it => it.$method($($argument),*)))
                 }
             )*
         }
@@ -327,7 +363,7 @@ macro_rules! stream_io {
                     return self.socket.check().map(|()| 0);
                 }
                 self.socket
-                    .read($short, buf.len(), |mut system| system.read(buf))
+                    .read($short, buf.len(), |it| either!(it, it => Read::read(&mut &*it, buf)))
             }
 
             #[track_caller]
@@ -337,7 +373,7 @@ macro_rules! stream_io {
                 }
                 let wanted = bufs.iter().map(|it| it.len()).sum();
                 self.socket
-                    .read($short, wanted, |mut system| system.read_vectored(bufs))
+                    .read($short, wanted, |it| either!(it, it => Read::read_vectored(&mut &*it, bufs)))
             }
         }
 
@@ -345,13 +381,13 @@ macro_rules! stream_io {
             #[track_caller]
             fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
                 self.socket
-                    .wait(Direction::Write, |mut system| system.write(buf))
+                    .wait(Direction::Write, |it| either!(it, it => Write::write(&mut &*it, buf)))
             }
 
             #[track_caller]
             fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
                 self.socket
-                    .wait(Direction::Write, |mut system| system.write_vectored(bufs))
+                    .wait(Direction::Write, |it| either!(it, it => Write::write_vectored(&mut &*it, bufs)))
             }
 
             fn flush(&mut self) -> io::Result<()> {
@@ -389,4 +425,4 @@ macro_rules! stream_io {
     };
 }
 
-use {common, delegate, stream_io, timeouts};
+use {common, delegate, socket::either, stream_io, timeouts};

@@ -15,7 +15,9 @@
 //! # The seam
 //!
 //! Nothing above this file does a system call that may wait, and nothing in it knows what the
-//! descriptor is: a simulated socket is another `T` here.
+//! descriptor is. A socket that is made inside a simulation has none: it is an end of that simulation's
+//! network, with the same methods, and its source hears of edges from there. So each call branches once
+//! on which it is, and all that waits is shared.
 //!
 //! # What was not done
 //!
@@ -25,12 +27,18 @@
 
 #![expect(unsafe_code, reason = "std cannot put a file under a number")]
 
-use crate::wait::{
-    blocking,
-    source::{Direction, Source},
+use crate::{
+    sim::net::Endpoint,
+    wait::{
+        blocking,
+        source::{Direction, Source, Teller},
+    },
 };
 use std::{
+    convert::Infallible,
     fmt, io,
+    marker::PhantomData,
+    ops::Deref,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     sync::{Arc, OnceLock},
     time::Duration,
@@ -41,11 +49,69 @@ const FIRST_LOOK: Duration = Duration::from_micros(100);
 /// After how long to look again, at last.
 const LAST_LOOK: Duration = Duration::from_millis(10);
 
-/// A descriptor of type `T` and its source.
-pub(crate) struct Socket<T> {
+/// A descriptor of type `T`, or a simulated socket, and its source.
+pub(crate) struct Socket<T, S = Never<T>> {
     /// Goes first: the poller forgets a descriptor before it is closed.
     watch: Watch,
-    inner: T,
+    inner: Inner<T, S>,
+}
+
+/// What a socket is made of.
+pub(crate) enum Inner<T, S> {
+    System(T),
+    Simulated(S),
+}
+
+/// Does the same with either, if both have such a method.
+macro_rules! either {
+    ($inner:expr, $it:pat => $call:expr) => {
+        match $inner {
+            $crate::net::socket::Inner::System($it) => $call,
+            $crate::net::socket::Inner::Simulated($it) => $call,
+        }
+    };
+}
+pub(crate) use either;
+
+/// What there is of sockets that no simulation has.
+pub(crate) struct Never<T>(Infallible, PhantomData<T>);
+
+impl<T> Endpoint for Never<T> {
+    fn source(&self) -> Arc<Source> {
+        match self.0 {}
+    }
+
+    fn hang_up(&self) {
+        match self.0 {}
+    }
+
+    fn describe(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {}
+    }
+}
+
+impl<T> io::Read for &Never<T> {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        match self.0 {}
+    }
+}
+
+impl<T> io::Write for &Never<T> {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        match self.0 {}
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0 {}
+    }
+}
+
+impl<T> Deref for Never<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self.0 {}
+    }
 }
 
 /// What it means that a read got less than it asked for.
@@ -60,6 +126,7 @@ pub(crate) enum Short {
 /// What lets the poller forget a descriptor.
 struct Watch {
     source: Arc<Source>,
+    /// None in a simulation: -1.
     descriptor: RawFd,
     /// It is in non-blocking mode, as all are but the standard ones.
     nonblocking: bool,
@@ -76,7 +143,7 @@ pub(crate) fn is_ours(descriptor: &impl AsRawFd) -> bool {
     descriptor.as_raw_fd() > libc::STDERR_FILENO
 }
 
-impl<T: AsFd> Socket<T> {
+impl<T: AsFd, S: Endpoint> Socket<T, S> {
     /// `inner` is in non-blocking mode, unless it [may not](is_ours).
     pub(crate) fn new(inner: T) -> Self {
         let descriptor = inner.as_fd().as_raw_fd();
@@ -86,7 +153,19 @@ impl<T: AsFd> Socket<T> {
                 descriptor,
                 nonblocking: is_ours(&descriptor),
             },
-            inner,
+            inner: Inner::System(inner),
+        }
+    }
+
+    /// An end of a simulated network.
+    pub(crate) fn simulated(inner: S) -> Self {
+        Self {
+            watch: Watch {
+                source: inner.source(),
+                descriptor: -1,
+                nonblocking: true,
+            },
+            inner: Inner::Simulated(inner),
         }
     }
 
@@ -101,8 +180,33 @@ impl<T: AsFd> Socket<T> {
         self.watch.source.is_registered()
     }
 
-    pub(crate) fn inner(&self) -> &T {
-        &self.inner
+    /// What the system knows.
+    ///
+    /// # Panics
+    ///
+    /// If it is simulated.
+    #[track_caller]
+    pub(crate) fn system(&self) -> &T {
+        match &self.inner {
+            Inner::System(it) => it,
+            Inner::Simulated(_) => no_descriptor(),
+        }
+    }
+
+    /// What a simulated network knows.
+    pub(crate) fn end(&self) -> Option<&S> {
+        match &self.inner {
+            Inner::System(_) => None,
+            Inner::Simulated(it) => Some(it),
+        }
+    }
+
+    #[inline]
+    fn teller(&self) -> Teller<'_> {
+        match &self.inner {
+            Inner::System(it) => Teller::Poller(it.as_fd()),
+            Inner::Simulated(_) => Teller::Network,
+        }
     }
 
     /// Does `call` until it would not block, or fails as [`Source::until_ready`].
@@ -111,13 +215,13 @@ impl<T: AsFd> Socket<T> {
     pub(crate) fn wait<R>(
         &self,
         direction: Direction,
-        mut call: impl FnMut(&T) -> io::Result<R>,
+        mut call: impl FnMut(&Inner<T, S>) -> io::Result<R>,
     ) -> io::Result<R> {
         if !self.watch.nonblocking {
             return self.away(call);
         }
         let source = &self.watch.source;
-        source.until_ready(self.inner.as_fd(), direction, || call(&self.inner))
+        source.until_ready(self.teller(), direction, || call(&self.inner))
     }
 
     /// As [`wait`](Self::wait) for `call`, which reads up to `wanted` bytes of a stream of that kind.
@@ -127,13 +231,13 @@ impl<T: AsFd> Socket<T> {
         &self,
         short: Short,
         wanted: usize,
-        mut call: impl FnMut(&T) -> io::Result<usize>,
+        mut call: impl FnMut(&Inner<T, S>) -> io::Result<usize>,
     ) -> io::Result<usize> {
         if short == Short::Unknown || !self.watch.nonblocking {
             return self.wait(Direction::Read, call);
         }
         let source = &self.watch.source;
-        source.until_read(self.inner.as_fd(), wanted, || call(&self.inner))
+        source.until_read(self.teller(), wanted, || call(&self.inner))
     }
 
     /// As [`wait`](Self::wait) for writing, for what the kernel does not tell the end of: looks again
@@ -141,7 +245,7 @@ impl<T: AsFd> Socket<T> {
     #[track_caller]
     pub(crate) fn wait_by_looking<R>(
         &self,
-        mut call: impl FnMut(&T) -> io::Result<R>,
+        mut call: impl FnMut(&Inner<T, S>) -> io::Result<R>,
     ) -> io::Result<R> {
         if !self.watch.nonblocking {
             return self.away(call);
@@ -153,20 +257,21 @@ impl<T: AsFd> Socket<T> {
             Some(now)
         };
         let source = &self.watch.source;
-        source.until_ready_or_due(self.inner.as_fd(), Direction::Write, next, || {
-            call(&self.inner)
-        })
+        source.until_ready_or_due(self.teller(), Direction::Write, next, || call(&self.inner))
     }
 
     /// Does `call`, which blocks, where it may.
     #[cold]
     #[track_caller]
-    fn away<R>(&self, mut call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+    fn away<R>(&self, mut call: impl FnMut(&Inner<T, S>) -> io::Result<R>) -> io::Result<R> {
         self.call(|inner| blocking(|| call(inner)))
     }
 
     /// Does `call`, which does not block.
-    pub(crate) fn call<R>(&self, call: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
+    pub(crate) fn call<R>(
+        &self,
+        call: impl FnOnce(&Inner<T, S>) -> io::Result<R>,
+    ) -> io::Result<R> {
         self.check()?;
         call(&self.inner).or_else(|error| {
             // What a descriptor says that was closed under the call is no news of it.
@@ -182,9 +287,11 @@ impl<T: AsFd> Socket<T> {
 
     /// Ends it for everybody: those who wait and those who come get `NotConnected`.
     pub(crate) fn close(&self) {
-        let descriptor = self.inner.as_fd();
-        if self.watch.source.close(descriptor.as_raw_fd()) {
-            bury(descriptor);
+        if self.watch.source.close(self.watch.descriptor) {
+            match &self.inner {
+                Inner::System(it) => bury(it.as_fd()),
+                Inner::Simulated(it) => it.hang_up(),
+            }
         }
     }
 
@@ -218,21 +325,24 @@ pub(crate) struct Taken<T> {
     pub(crate) write_timeout: Option<Duration>,
 }
 
-impl<T: AsFd + From<OwnedFd>> Socket<T> {
+impl<T: AsFd + From<OwnedFd>, S: Endpoint> Socket<T, S> {
     /// Takes the descriptor out if this is the last handle to it, else a duplicate of it.
     ///
     /// # Panics
     ///
-    /// If the system has no descriptor left for the duplicate.
+    /// If the system has no descriptor left for the duplicate; if it is simulated.
     #[track_caller]
     pub(crate) fn take(socket: Arc<Self>) -> Taken<T> {
         let source = Arc::clone(&socket.watch.source);
         let (inner, shared) = match Arc::try_unwrap(socket) {
             Ok(Self { watch, inner }) => {
                 drop(watch);
-                (inner, false)
+                match inner {
+                    Inner::System(inner) => (inner, false),
+                    Inner::Simulated(_) => no_descriptor(),
+                }
             }
-            Err(shared) => match shared.inner.as_fd().try_clone_to_owned() {
+            Err(shared) => match shared.system().as_fd().try_clone_to_owned() {
                 Ok(duplicate) => (T::from(duplicate), true),
                 Err(error) => panic!("cannot duplicate the descriptor of a shared socket: {error}"),
             },
@@ -246,10 +356,19 @@ impl<T: AsFd + From<OwnedFd>> Socket<T> {
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Socket<T> {
+impl<T: fmt::Debug, S: Endpoint> fmt::Debug for Socket<T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        match &self.inner {
+            Inner::System(it) => it.fmt(f),
+            Inner::Simulated(it) => it.describe(f),
+        }
     }
+}
+
+#[cold]
+#[track_caller]
+fn no_descriptor() -> ! {
+    panic!("a socket of a simulated network has no descriptor: the kernel does not know it")
 }
 
 /// Puts a dead socket under the number of `descriptor`.

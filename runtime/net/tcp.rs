@@ -3,11 +3,14 @@
 #![expect(unsafe_code, reason = "a raw descriptor may be taken over")]
 
 use super::{
-    Shutdown, SocketAddr, ToSocketAddrs, common, delegate, first_success,
-    socket::{Short, Socket, is_ours},
+    Shutdown, SocketAddr, ToSocketAddrs, common, delegate, either, first_success,
+    socket::{Inner, Short, Socket, is_ours},
     stream_io, timeouts,
 };
-use crate::wait::source::Direction;
+use crate::{
+    sim::net::{Listener, Network, Stream},
+    wait::source::Direction,
+};
 use std::{
     fmt,
     io::{self, IoSlice, IoSliceMut, Read, Write},
@@ -38,10 +41,10 @@ use std::{
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct TcpStream {
-    socket: Arc<Socket<std::net::TcpStream>>,
+    socket: Arc<Socket<std::net::TcpStream, Stream>>,
 }
 
-common!(TcpStream, std::net::TcpStream, std::net::TcpStream);
+common!(TcpStream, std::net::TcpStream, std::net::TcpStream, Stream);
 timeouts!(TcpStream, std::net::TcpStream);
 stream_io!(TcpStream, Short::Drained);
 
@@ -92,6 +95,11 @@ impl TcpStream {
         Self::connect_within(*addr, Some(timeout))
     }
 
+    /// What it is in a simulation.
+    pub(crate) fn simulated(&self) -> Option<&Stream> {
+        self.socket.end()
+    }
+
     /// How many reads wait.
     #[cfg(all(test, not(loom)))]
     pub(super) fn waiting_reads(&self) -> usize {
@@ -112,20 +120,25 @@ impl TcpStream {
                 "cannot set a 0 duration timeout",
             ));
         }
-        let system = mio::net::TcpStream::connect(address)?;
-        let stream = Self::of(OwnedFd::from(system).into());
+        let stream = match Network::current() {
+            Some(network) => Self::of_simulated(Stream::connect(network, address)?),
+            None => Self::of(OwnedFd::from(mio::net::TcpStream::connect(address)?).into()),
+        };
         let socket = &stream.socket;
         // Nobody else has the socket yet, so its timeout is free for this.
         socket.set_timeout(Direction::Write, timeout)?;
-        socket.wait(Direction::Write, |system| match system.peer_addr() {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                Err(match system.take_error()? {
-                    Some(error) => error,
-                    None => io::ErrorKind::WouldBlock.into(),
-                })
-            }
-            Err(error) => Err(error),
+        socket.wait(Direction::Write, |it| match it {
+            Inner::Simulated(end) => end.connected(),
+            Inner::System(system) => match system.peer_addr() {
+                Ok(_) => Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                    Err(match system.take_error()? {
+                        Some(error) => error,
+                        None => io::ErrorKind::WouldBlock.into(),
+                    })
+                }
+                Err(error) => Err(error),
+            },
         })?;
         socket.set_timeout(Direction::Write, None)?;
         Ok(stream)
@@ -142,7 +155,8 @@ impl TcpStream {
         if buf.is_empty() {
             return self.socket.check().map(|()| 0);
         }
-        self.socket.wait(Direction::Read, |it| it.peek(buf))
+        self.socket
+            .wait(Direction::Read, |it| either!(it, it => it.peek(buf)))
     }
 }
 
@@ -164,10 +178,15 @@ impl TcpStream {
 /// ```
 pub struct TcpListener {
     /// mio's, because it gives out connections in non-blocking mode with one system call.
-    socket: Arc<Socket<mio::net::TcpListener>>,
+    socket: Arc<Socket<mio::net::TcpListener, Listener>>,
 }
 
-common!(TcpListener, mio::net::TcpListener, std::net::TcpListener);
+common!(
+    TcpListener,
+    mio::net::TcpListener,
+    std::net::TcpListener,
+    Listener
+);
 
 delegate! { TcpListener:
     /// The address that it listens on.
@@ -188,7 +207,10 @@ impl TcpListener {
     /// That of the last attempt, `AddrInUse` for example; that of looking up a name; `InvalidInput`
     /// if there is no address.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
-        first_success(&addr, mio::net::TcpListener::bind).map(Self::of)
+        first_success(&addr, |address| match Network::current() {
+            Some(network) => Listener::bind(network, address).map(Self::of_simulated),
+            None => mio::net::TcpListener::bind(address).map(Self::of),
+        })
     }
 
     /// Waits for a connection. One that was aborted before it was accepted is passed over.
@@ -200,9 +222,17 @@ impl TcpListener {
     /// `NotConnected` if the listener was [closed](Self::close).
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (system, address) = self.socket.wait(Direction::Read, |it| {
+        self.socket.wait(Direction::Read, |it| {
             loop {
-                match it.accept() {
+                let result = match it {
+                    Inner::System(it) => it
+                        .accept()
+                        .map(|(it, from)| (TcpStream::of(OwnedFd::from(it).into()), from)),
+                    Inner::Simulated(it) => it
+                        .accept()
+                        .map(|(it, from)| (TcpStream::of_simulated(it), from)),
+                };
+                match result {
                     Err(error)
                         if matches!(
                             error.kind(),
@@ -211,8 +241,7 @@ impl TcpListener {
                     result => return result,
                 }
             }
-        })?;
-        Ok((TcpStream::of(OwnedFd::from(system).into()), address))
+        })
     }
 
     /// The connections that come, without end: each `next` is an [`accept`](Self::accept).

@@ -3,11 +3,15 @@
 #![expect(unsafe_code, reason = "a raw descriptor may be taken over")]
 
 use super::{
-    Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, common, delegate, first_success, resolve_first,
+    Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, common, delegate, either, first_success,
+    resolve_first,
     socket::{Socket, is_ours},
     timeouts,
 };
-use crate::wait::source::Direction;
+use crate::{
+    sim::net::{Datagram, Network},
+    wait::source::Direction,
+};
 use std::{
     fmt, io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
@@ -33,10 +37,15 @@ use std::{
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct UdpSocket {
-    socket: Arc<Socket<std::net::UdpSocket>>,
+    socket: Arc<Socket<std::net::UdpSocket, Datagram>>,
 }
 
-common!(UdpSocket, std::net::UdpSocket, std::net::UdpSocket);
+common!(
+    UdpSocket,
+    std::net::UdpSocket,
+    std::net::UdpSocket,
+    Datagram
+);
 timeouts!(UdpSocket, std::net::UdpSocket);
 
 delegate! { UdpSocket:
@@ -98,9 +107,14 @@ impl UdpSocket {
     /// That of the last attempt, `AddrInUse` for example; that of looking up a name; `InvalidInput`
     /// if there is no address.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
-        let system = first_success(&addr, std::net::UdpSocket::bind)?;
-        system.set_nonblocking(true)?;
-        Ok(Self::of(system))
+        first_success(&addr, |address| {
+            if let Some(network) = Network::current() {
+                return Datagram::bind(network, address).map(Self::of_simulated);
+            }
+            let system = std::net::UdpSocket::bind(address)?;
+            system.set_nonblocking(true)?;
+            Ok(Self::of(system))
+        })
     }
 
     /// Connects to the first of the addresses that the system takes: from then on only datagrams
@@ -113,7 +127,10 @@ impl UdpSocket {
     #[track_caller]
     pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
         self.socket.check()?;
-        first_success(&addr, |address| self.socket.call(|it| it.connect(address)))
+        first_success(&addr, |address| {
+            self.socket
+                .call(|it| either!(it, it => it.connect(address)))
+        })
     }
 
     /// Sends a datagram to the first of the addresses, and returns how many bytes were sent. Waits
@@ -132,8 +149,10 @@ impl UdpSocket {
                 "no addresses to send data to",
             ));
         };
-        self.socket
-            .wait(Direction::Write, |it| it.send_to(buf, address))
+        self.socket.wait(
+            Direction::Write,
+            |it| either!(it, it => it.send_to(buf, address)),
+        )
     }
 
     /// Sends a datagram to where the socket was connected to, and returns how many bytes were sent.
@@ -144,7 +163,8 @@ impl UdpSocket {
     /// the socket was [closed](Self::close).
     #[track_caller]
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.wait(Direction::Write, |it| it.send(buf))
+        self.socket
+            .wait(Direction::Write, |it| either!(it, it => it.send(buf)))
     }
 
     /// Waits for a datagram. Returns its length and sender; what does not fit into `buf` is lost.
@@ -155,7 +175,8 @@ impl UdpSocket {
     /// the socket was [closed](Self::close).
     #[track_caller]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.wait(Direction::Read, |it| it.recv_from(buf))
+        self.socket
+            .wait(Direction::Read, |it| either!(it, it => it.recv_from(buf)))
     }
 
     /// As [`recv_from`](Self::recv_from), and leaves the datagram for the next call.
@@ -165,7 +186,8 @@ impl UdpSocket {
     /// As [`recv_from`](Self::recv_from).
     #[track_caller]
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.wait(Direction::Read, |it| it.peek_from(buf))
+        self.socket
+            .wait(Direction::Read, |it| either!(it, it => it.peek_from(buf)))
     }
 
     /// Waits for a datagram and returns its length; what does not fit into `buf` is lost.
@@ -175,7 +197,8 @@ impl UdpSocket {
     /// As [`recv_from`](Self::recv_from).
     #[track_caller]
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.wait(Direction::Read, |it| it.recv(buf))
+        self.socket
+            .wait(Direction::Read, |it| either!(it, it => it.recv(buf)))
     }
 
     /// As [`recv`](Self::recv), and leaves the datagram for the next call.
@@ -185,6 +208,7 @@ impl UdpSocket {
     /// As [`recv_from`](Self::recv_from).
     #[track_caller]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.wait(Direction::Read, |it| it.peek(buf))
+        self.socket
+            .wait(Direction::Read, |it| either!(it, it => it.peek(buf)))
     }
 }

@@ -5,8 +5,8 @@
 #![expect(unsafe_code, reason = "a raw descriptor may be taken over")]
 
 use super::{
-    Shutdown, common, delegate,
-    socket::{Short, Socket, is_ours},
+    Shutdown, common, delegate, either,
+    socket::{Never, Short, Socket, is_ours},
     stream_io, timeouts,
 };
 use crate::wait::{blocking, source::Direction};
@@ -44,7 +44,12 @@ pub struct UnixStream {
     socket: Arc<Socket<system::UnixStream>>,
 }
 
-common!(UnixStream, system::UnixStream, system::UnixStream);
+common!(
+    UnixStream,
+    system::UnixStream,
+    system::UnixStream,
+    Never<system::UnixStream>
+);
 timeouts!(UnixStream, system::UnixStream);
 stream_io!(UnixStream, Short::Unknown);
 
@@ -123,7 +128,12 @@ pub struct UnixListener {
     socket: Arc<Socket<mio::net::UnixListener>>,
 }
 
-common!(UnixListener, mio::net::UnixListener, system::UnixListener);
+common!(
+    UnixListener,
+    mio::net::UnixListener,
+    system::UnixListener,
+    Never<mio::net::UnixListener>
+);
 
 delegate! { UnixListener:
     /// The address that it listens on.
@@ -160,7 +170,7 @@ impl UnixListener {
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (stream, address) = self.socket.wait(Direction::Read, |it| {
             loop {
-                match it.accept() {
+                match either!(it, it => it.accept()) {
                     Err(error)
                         if matches!(
                             error.kind(),
@@ -274,7 +284,12 @@ pub struct UnixDatagram {
     socket: Arc<Socket<system::UnixDatagram>>,
 }
 
-common!(UnixDatagram, system::UnixDatagram, system::UnixDatagram);
+common!(
+    UnixDatagram,
+    system::UnixDatagram,
+    system::UnixDatagram,
+    Never<system::UnixDatagram>
+);
 timeouts!(UnixDatagram, system::UnixDatagram);
 
 delegate! { UnixDatagram:
@@ -337,7 +352,7 @@ impl UnixDatagram {
     /// The system's, or `NotConnected` if the socket was [closed](Self::close).
     #[track_caller]
     pub fn connect<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
-        self.socket.call(|it| it.connect(path))
+        self.socket.call(|it| either!(it, it => it.connect(path)))
     }
 
     fn fresh(system: system::UnixDatagram) -> io::Result<Self> {
@@ -356,7 +371,8 @@ impl UnixDatagram {
     pub fn send_to<P: AsRef<Path>>(&self, buf: &[u8], path: P) -> io::Result<usize> {
         let path = path.as_ref();
         // The kernel tells nobody but the connected that a receiver has room.
-        self.socket.wait_by_looking(|it| it.send_to(buf, path))
+        self.socket
+            .wait_by_looking(|it| either!(it, it => it.send_to(buf, path)))
     }
 
     /// As [`send_to`](Self::send_to), for addresses of any kind.
@@ -367,7 +383,7 @@ impl UnixDatagram {
     #[track_caller]
     pub fn send_to_addr(&self, buf: &[u8], socket_addr: &SocketAddr) -> io::Result<usize> {
         self.socket
-            .wait_by_looking(|it| it.send_to_addr(buf, socket_addr))
+            .wait_by_looking(|it| either!(it, it => it.send_to_addr(buf, socket_addr)))
     }
 
     /// Sends a datagram to where the socket was connected to, and returns how many bytes were sent.
@@ -378,7 +394,8 @@ impl UnixDatagram {
     /// As [`send_to`](Self::send_to).
     #[track_caller]
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.wait(Direction::Write, |it| it.send(buf))
+        self.socket
+            .wait(Direction::Write, |it| either!(it, it => it.send(buf)))
     }
 
     /// Waits for a datagram. Returns its length and sender; what does not fit into `buf` is lost.
@@ -389,7 +406,8 @@ impl UnixDatagram {
     /// the socket was [closed](Self::close).
     #[track_caller]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.wait(Direction::Read, |it| it.recv_from(buf))
+        self.socket
+            .wait(Direction::Read, |it| either!(it, it => it.recv_from(buf)))
     }
 
     /// Waits for a datagram and returns its length; what does not fit into `buf` is lost.
@@ -399,6 +417,7 @@ impl UnixDatagram {
     /// As [`recv_from`](Self::recv_from).
     #[track_caller]
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.wait(Direction::Read, |it| it.recv(buf))
+        self.socket
+            .wait(Direction::Read, |it| either!(it, it => it.recv(buf)))
     }
 }

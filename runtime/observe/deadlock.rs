@@ -12,9 +12,7 @@
 //! is not ours might know a sender, so while it is awake there is no deadlock. It may end or wait later, and
 //! nobody would tell: so the monitor looks a few times more, [less and less often](Suspicion::judge).
 //!
-//! # What was not done
-//!
-//! *Cycles among some while others run*: a lock does not know its holder.
+//! Circles among some while others run are another matter: see `circles`.
 
 use crate::{
     base::{

@@ -14,16 +14,26 @@
 
 #![expect(unsafe_code, reason = "walks over the slab of records")]
 
+use super::{
+    circles::{Circle, Suspects},
+    subject::{self, Found},
+};
 use crate::{
     base::slab,
     driver::clock,
     scheduler::{Scheduler, monitor},
     task::{Stage, Task},
     wait::home::Home,
-    wait::{reason::Reason, ticket::Waiter},
+    wait::{
+        holder::{Meant, Short},
+        reason::Reason,
+        ticket::Waiter,
+    },
 };
 use std::{
+    collections::HashMap,
     fmt::{self, Write},
+    fs,
     panic::Location,
     ptr::NonNull,
     sync::Arc,
@@ -58,6 +68,121 @@ impl fmt::Display for State {
     }
 }
 
+/// Somebody whom a green thread waits for, or who was there before it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Party {
+    /// A green thread.
+    Green {
+        /// Its number.
+        id: u64,
+        /// Its name, if it was given one, and has not ended.
+        name: Option<String>,
+    },
+    /// A kernel thread that is none of the runtimes' workers.
+    Kernel {
+        /// The kernel's number of it.
+        id: u32,
+        /// Its name, if it has not ended.
+        name: Option<String>,
+    },
+}
+
+impl Party {
+    pub(super) fn green(task: &Task) -> Self {
+        Self::Green {
+            id: task.id(),
+            name: task.name().map(str::to_owned),
+        }
+    }
+
+    /// The one with this number; `known` finds green threads that live.
+    pub(super) fn of(who: Short, known: impl FnOnce(Short) -> Option<Self>) -> Self {
+        match who.meant() {
+            Meant::Green(id) => known(who).unwrap_or(Self::Green {
+                id: id.into(),
+                name: None,
+            }),
+            Meant::Kernel(id) => {
+                let name = fs::read_to_string(format!("/proc/self/task/{id}/comm")).ok();
+                let name = name.map(|it| it.trim_end().to_owned());
+                Self::Kernel { id, name }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, id, name) = match self {
+            Self::Green { id, name } => ("green", *id, name),
+            Self::Kernel { id, name } => ("kernel", u64::from(*id), name),
+        };
+        write!(f, "{kind} thread {id}")?;
+        name.iter().try_for_each(|it| write!(f, " {it:?}"))
+    }
+}
+
+/// What a parked green thread waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitsFor {
+    /// A lock: see [`Mutex`](crate::sync::Mutex), [`RwLock`](crate::sync::RwLock).
+    Lock {
+        /// Who holds it, or writes. Right if that one is parked as well, else a hint. `None` if it is on its way
+        /// from one to the next, and of who has it only for reading.
+        holder: Option<Party>,
+        /// How many hold it for reading.
+        readers: usize,
+    },
+    /// A channel.
+    Channel {
+        /// How many [`Sender`](crate::channel::Sender)s there are of it.
+        senders: usize,
+        /// How many [`Receiver`](crate::channel::Receiver)s there are of it.
+        receivers: usize,
+        /// Who has waited to send last: a hint. Who sent without waiting is not noted.
+        last_sender: Option<Party>,
+        /// Who has waited to receive last, which may be this one: a hint.
+        last_receiver: Option<Party>,
+    },
+    /// The end of a green thread.
+    End(Party),
+}
+
+impl fmt::Display for WaitsFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = |f: &mut fmt::Formatter<'_>, count: usize, what: &str, last: &Option<Party>| {
+            let s = if count == 1 { "" } else { "s" };
+            write!(f, "{count} {what}{s}")?;
+            let verb = if what == "sender" { "send" } else { "receive" };
+            last.iter()
+                .try_for_each(|it| write!(f, " (last to wait to {verb}: {it})"))
+        };
+        match self {
+            Self::Lock {
+                holder: Some(holder),
+                ..
+            } => write!(f, "a lock held by {holder}"),
+            Self::Lock { readers: 0, .. } => write!(f, "a lock that is changing hands"),
+            Self::Lock { readers: 1, .. } => write!(f, "a lock held by 1 reader"),
+            Self::Lock { readers, .. } => write!(f, "a lock held by {readers} readers"),
+            Self::Channel {
+                senders,
+                receivers,
+                last_sender,
+                last_receiver,
+            } => {
+                write!(f, "a channel of ")?;
+                side(f, *senders, "sender", last_sender)?;
+                write!(f, " and ")?;
+                side(f, *receivers, "receiver", last_receiver)
+            }
+            Self::End(thread) => write!(f, "the end of {thread}"),
+        }
+    }
+}
+
 /// One green thread, as it was when it was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -72,6 +197,8 @@ pub struct GreenThread {
     pub reason: Option<&'static str>,
     /// For how long it has waited, to a few milliseconds; `None` if it does not.
     pub waited: Option<Duration>,
+    /// What it waits for, where that is known: of locks, channels and `join`.
+    pub waits_for: Option<WaitsFor>,
     /// Where in the program it waits.
     pub waits_at: Option<&'static Location<'static>>,
     /// Where in the program it was spawned.
@@ -91,6 +218,9 @@ impl fmt::Display for GreenThread {
         if let Some(waited) = self.waited {
             write!(f, " for {:.3} s", waited.as_secs_f64())?;
         }
+        if let Some(what) = &self.waits_for {
+            write!(f, "\n    waits for {what}")?;
+        }
         if let Some(place) = self.waits_at {
             write!(f, "\n    waits at {place}")?;
         }
@@ -104,6 +234,7 @@ impl fmt::Display for GreenThread {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dump {
     threads: Vec<GreenThread>,
+    deadlocks: Vec<Circle>,
 }
 
 impl Dump {
@@ -112,8 +243,41 @@ impl Dump {
         &self.threads
     }
 
-    /// The same as JSON: an object whose `green_threads` is an array of objects with `id`, `name`, `state`,
-    /// `reason`, `waited_ms`, `waits_at` and `spawned_at`, which are `null` where there is nothing to say.
+    /// The circles of threads that wait for each other's locks, or ends, for ever: of the whole process,
+    /// kernel threads among them, though others go on. What is in here is certain; a circle of which one waits
+    /// with a deadline, for a channel, or for those who read is not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use sward::{sync::Mutex, thread};
+    ///
+    /// let runtime = sward::Runtime::builder().workers(1).build()?;
+    /// let mutex = Arc::new(Mutex::new(()));
+    /// runtime.spawn(move || {
+    ///     let _first = mutex.lock();
+    ///     _ = mutex.lock(); // for ever
+    /// });
+    /// let dump = loop {
+    ///     let dump = runtime.dump();
+    ///     if !dump.deadlocks().is_empty() {
+    ///         break dump;
+    ///     }
+    ///     std::thread::yield_now();
+    /// };
+    /// assert_eq!(dump.deadlocks()[0].threads()[0].reason, "mutex lock");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn deadlocks(&self) -> &[Circle] {
+        &self.deadlocks
+    }
+
+    /// The same as JSON: an object with two arrays. `green_threads` holds objects with `id`, `name`, `state`,
+    /// `reason`, `waited_ms`, `waits_for`, `waits_at` and `spawned_at`, which are `null` where there is nothing
+    /// to say. `waits_for` is an object with `holder` and `readers`, or `senders`, `receivers`, `last_sender` and
+    /// `last_receiver`, or `end_of`. `deadlocks` holds arrays of objects with `thread`, `reason` and
+    /// `waits_at`. Threads in these are objects with `kind`, which is `green` or `kernel`, `id` and `name`.
     ///
     /// # Examples
     ///
@@ -149,11 +313,29 @@ impl Dump {
                 Some(waited) => write!(out, "{}", waited.as_millis())?,
                 None => out.push_str("null"),
             }
+            out.push_str(",\"waits_for\":");
+            write_subject(out, thread.waits_for.as_ref())?;
             out.push_str(",\"waits_at\":");
             write_place(out, thread.waits_at)?;
             out.push_str(",\"spawned_at\":");
             write_place(out, Some(thread.spawned_at))?;
             out.push('}');
+        }
+        out.push_str("],\"deadlocks\":[");
+        for (index, circle) in self.deadlocks.iter().enumerate() {
+            out.push_str(if index > 0 { ",[" } else { "[" });
+            for (index, it) in circle.threads().iter().enumerate() {
+                out.push_str(if index > 0 {
+                    ",{\"thread\":"
+                } else {
+                    "{\"thread\":"
+                });
+                write_party(out, Some(&it.thread))?;
+                write!(out, ",\"reason\":\"{}\",\"waits_at\":", it.reason)?;
+                write_place(out, it.waits_at)?;
+                out.push('}');
+            }
+            out.push(']');
         }
         out.push_str("]}");
         Ok(())
@@ -165,7 +347,8 @@ impl fmt::Display for Dump {
         let count = self.threads.len();
         let s = if count == 1 { "" } else { "s" };
         writeln!(f, "{count} green thread{s}")?;
-        self.threads.iter().try_for_each(|it| writeln!(f, "{it}"))
+        self.threads.iter().try_for_each(|it| writeln!(f, "{it}"))?;
+        self.deadlocks.iter().try_for_each(|it| write!(f, "{it}"))
     }
 }
 
@@ -184,6 +367,58 @@ pub(super) fn write_string(out: &mut String, text: &str) -> fmt::Result {
     Ok(())
 }
 
+fn write_party(out: &mut String, party: Option<&Party>) -> fmt::Result {
+    let (kind, id, name) = match party {
+        None => {
+            out.push_str("null");
+            return Ok(());
+        }
+        Some(Party::Green { id, name }) => ("green", *id, name),
+        Some(Party::Kernel { id, name }) => ("kernel", u64::from(*id), name),
+    };
+    write!(out, "{{\"kind\":\"{kind}\",\"id\":{id},\"name\":")?;
+    match name {
+        Some(name) => write_string(out, name)?,
+        None => out.push_str("null"),
+    }
+    out.push('}');
+    Ok(())
+}
+
+fn write_subject(out: &mut String, subject: Option<&WaitsFor>) -> fmt::Result {
+    match subject {
+        None => {
+            out.push_str("null");
+            return Ok(());
+        }
+        Some(WaitsFor::Lock { holder, readers }) => {
+            out.push_str("{\"holder\":");
+            write_party(out, holder.as_ref())?;
+            write!(out, ",\"readers\":{readers}")?;
+        }
+        Some(WaitsFor::Channel {
+            senders,
+            receivers,
+            last_sender,
+            last_receiver,
+        }) => {
+            write!(
+                out,
+                "{{\"senders\":{senders},\"receivers\":{receivers},\"last_sender\":"
+            )?;
+            write_party(out, last_sender.as_ref())?;
+            out.push_str(",\"last_receiver\":");
+            write_party(out, last_receiver.as_ref())?;
+        }
+        Some(WaitsFor::End(thread)) => {
+            out.push_str("{\"end_of\":");
+            write_party(out, Some(thread))?;
+        }
+    }
+    out.push('}');
+    Ok(())
+}
+
 fn write_place(out: &mut String, place: Option<&Location<'_>>) -> fmt::Result {
     let Some(place) = place else {
         out.push_str("null");
@@ -199,19 +434,99 @@ fn write_place(out: &mut String, place: Option<&Location<'_>>) -> fmt::Result {
 pub(super) fn take(runtime: Option<&Scheduler>) -> Dump {
     let all = monitor::runtimes();
     clock::set_tick();
-    let mut threads = Vec::new();
+    let mut seen = Vec::new();
+    let mut parties = HashMap::new();
+    let mut suspects = Suspects::default();
     slab::for_each_block(|block| {
         // SAFETY: a block of the slab.
         let Some(task) = (unsafe { Task::try_share(block.cast()) }) else {
             return;
         };
+        if task.stage() == Stage::Finished {
+            return;
+        }
+        // SAFETY: the slab is being iterated.
+        let found = unsafe { subject::found(&task) };
+        if let Some((subject, found)) = found {
+            suspects.note(&task, subject, found);
+        }
         let is_of = |runtime: &Scheduler| task.is_of(Home::number(runtime));
-        if task.stage() != Stage::Finished && runtime.is_none_or(is_of) {
-            threads.extend(look(&task, &all));
+        if runtime.is_none_or(is_of)
+            && let Some(thread) = look(&task, &all)
+        {
+            for who in found.iter().flat_map(|it| parties_of(it.1)) {
+                parties.insert(who, None);
+            }
+            seen.push((thread, found.map(|it| it.1)));
         }
     });
+    if !parties.is_empty() {
+        name_all(&mut parties);
+    }
+    let named = |who| parties.get(&who).cloned().flatten();
+    let threads = seen.into_iter().map(|(mut thread, found)| {
+        if thread.state == State::Parked {
+            thread.waits_for = found.and_then(|it| tell(it, named));
+        }
+        thread
+    });
+    let mut threads: Vec<_> = threads.collect();
     threads.sort_unstable_by_key(|it| it.id);
-    Dump { threads }
+    let deadlocks = suspects.circles();
+    Dump { threads, deadlocks }
+}
+
+/// Those that are to be named.
+fn parties_of(found: Found) -> impl Iterator<Item = Short> {
+    let (one, two) = match found {
+        Found::Lock { holder, .. } => (holder, None),
+        Found::Channel {
+            last_sender,
+            last_receiver,
+            ..
+        } => (last_sender, last_receiver),
+        Found::GreenThread(who) => (Some(who), None),
+    };
+    one.into_iter().chain(two)
+}
+
+/// Finds those of the green threads that live, of whatever runtime.
+fn name_all(parties: &mut HashMap<Short, Option<Party>>) {
+    slab::for_each_block(|block| {
+        // SAFETY: a block of the slab.
+        if let Some(task) = unsafe { Task::try_share(block.cast()) }
+            && let Some(place) = parties.get_mut(&Short::of_green(task.id()))
+        {
+            *place = Some(Party::green(&task));
+        }
+    });
+    for (who, party) in parties {
+        if party.is_none() {
+            *party = Some(Party::of(*who, |_| None));
+        }
+    }
+}
+
+/// What was found, in words for others.
+fn tell(found: Found, named: impl Fn(Short) -> Option<Party>) -> Option<WaitsFor> {
+    Some(match found {
+        Found::Lock { holder, readers } => WaitsFor::Lock {
+            holder: holder.and_then(&named),
+            readers,
+        },
+        Found::Channel {
+            senders,
+            receivers,
+            last_sender,
+            last_receiver,
+        } => WaitsFor::Channel {
+            senders,
+            receivers,
+            last_sender: last_sender.and_then(&named),
+            last_receiver: last_receiver.and_then(&named),
+        },
+        Found::GreenThread(who) => WaitsFor::End(named(who)?),
+    })
 }
 
 /// What may change while it is looked at.
@@ -271,6 +586,7 @@ fn look(task: &Task, all: &[Arc<Scheduler>]) -> Option<GreenThread> {
         name: task.name().map(str::to_owned),
         state,
         reason: waits.then(|| seen.reason.text()),
+        waits_for: None,
         waited: waits.then(|| clock::since_tick(seen.since)),
         waits_at: seen.place.filter(|_| waits),
         spawned_at: task.spawned_at(),

@@ -1,13 +1,17 @@
 //! The eyes: what the runtimes do and have done, who waits for what, and for how long.
 
+mod circles;
 pub(crate) mod deadlock;
 mod dump;
 mod histogram;
 mod metrics;
 pub(crate) mod signal;
+mod subject;
 pub mod trace;
+pub(crate) mod watchdog;
 
-pub use dump::{Dump, GreenThread, State};
+pub use circles::{Circle, Stuck};
+pub use dump::{Dump, GreenThread, Party, State, WaitsFor};
 pub(crate) use histogram::Buckets;
 pub use histogram::Histogram;
 pub use metrics::Metrics;

@@ -1,7 +1,8 @@
 //! What ran where and when, as a file for Perfetto or Chrome's tracing page.
 //!
 //! Every turn of a green thread on a worker is a slice, named after the place where the green thread was
-//! spawned; it tells the green thread's number, how long it had been runnable, and how the turn ended. Open
+//! spawned; it tells the green thread's number, how long it had been runnable, and how the turn ended. A mark
+//! tells where a worker took a green thread from another's queue. Open
 //! the file on <https://ui.perfetto.dev>, or at `chrome://tracing`.
 //!
 //! Each worker keeps the last [`CAPACITY`](self) turns in memory of its own until [`stop`]; older ones are
@@ -34,6 +35,7 @@ use crate::{
 };
 use std::{
     cell::RefCell,
+    collections::VecDeque,
     fmt::Write as _,
     fs::File,
     io::{self, BufWriter, Write},
@@ -115,9 +117,18 @@ struct Turns {
     kept: Vec<Turn>,
     /// How many there were.
     count: usize,
+    /// When a green thread was taken from another worker, and its number.
+    steals: VecDeque<(u64, u64)>,
 }
 
 impl Turns {
+    fn push_steal(&mut self, steal: (u64, u64)) {
+        if self.steals.len() == CAPACITY {
+            self.steals.pop_front();
+        }
+        self.steals.push_back(steal);
+    }
+
     fn push(&mut self, turn: Turn) {
         if self.kept.len() < CAPACITY {
             self.kept.push(turn);
@@ -137,20 +148,8 @@ pub(crate) struct Tracer {
 impl Tracer {
     /// Notes a turn of `task`, which is the caller's, if a trace is written.
     pub(crate) fn note(&self, task: &Task, times: [u64; 2], delay: Option<u64>, ended: Ended) {
-        let session = SESSION.load(Relaxed);
-        if session == 0 {
-            return;
-        }
-        let mut own = self.ring.borrow_mut();
-        if own.as_ref().is_none_or(|it| it.session != session) {
-            *own = Ring::new(session);
-        }
-        // What was under way then is not in it, though another trace was when it began.
-        let Some(ring) = own.as_ref().filter(|it| it.since <= times[0]) else {
-            return;
-        };
         let waits = matches!(ended, Ended::Parked | Ended::Blocking);
-        ring.turns.lock().push(Turn {
+        let turn = Turn {
             id: task.id(),
             spawned_at: task.spawned_at(),
             waits_at: task.place().filter(|_| waits),
@@ -159,7 +158,30 @@ impl Tracer {
             delay,
             ended,
             reason: task.reason(),
-        });
+        };
+        self.with_turns(times[0], |it| it.push(turn));
+    }
+
+    /// Notes that `task` was taken from another worker just now, if a trace is written.
+    pub(crate) fn note_steal(&self, task: &Task) {
+        let now = clock::raw_ns();
+        self.with_turns(now, |it| it.push_steal((now, task.id())));
+    }
+
+    /// Notes what began at `start`.
+    fn with_turns(&self, start: u64, f: impl FnOnce(&mut Turns)) {
+        let session = SESSION.load(Relaxed);
+        if session == 0 {
+            return;
+        }
+        let mut own = self.ring.borrow_mut();
+        if own.as_ref().is_none_or(|it| it.session != session) {
+            *own = Ring::new(session);
+        }
+        // What was under way when the trace began is not in it, though another trace was when that began.
+        if let Some(ring) = own.as_ref().filter(|it| it.since <= start) {
+            f(&mut ring.turns.lock());
+        }
     }
 }
 
@@ -181,6 +203,7 @@ impl Ring {
             turns: Lock::new(Turns {
                 kept: Vec::new(),
                 count: 0,
+                steals: VecDeque::new(),
             }),
         });
         trace.rings.push(Arc::clone(&ring));
@@ -281,7 +304,7 @@ impl Trace {
                 ring.thread
             )?;
             let turns = ring.turns.lock();
-            let (count, kept) = (turns.count, turns.kept.clone());
+            let (count, kept, steals) = (turns.count, turns.kept.clone(), turns.steals.clone());
             drop(turns);
             lost += count - kept.len();
             let (newer, older) = kept.split_at(count % kept.len().max(1));
@@ -290,6 +313,16 @@ impl Trace {
                 // As above.
                 _ = turn.write(&mut line, self.since, process, ring.thread);
                 out.write_all(line.as_bytes())?;
+            }
+            for (at, id) in steals {
+                let at = at.saturating_sub(self.since);
+                write!(
+                    out,
+                    ",\n{{\"ph\":\"i\",\"name\":\"steal\",\"cat\":\"steal\",\"s\":\"t\",\"pid\":{process},\"tid\":{},\"ts\":{}.{:03},\"args\":{{\"green_thread\":{id}}}}}",
+                    ring.thread,
+                    at / 1000,
+                    at % 1000
+                )?;
             }
         }
         write!(out, "\n],\"otherData\":{{\"lost_turns\":\"{lost}\"}}}}\n")?;

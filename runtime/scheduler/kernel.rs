@@ -9,6 +9,7 @@ use std::{
     fs::{self, File},
     io::{Read, Write},
     os::unix::ffi::OsStrExt,
+    sync::OnceLock,
 };
 
 /// The calling thread's number.
@@ -106,7 +107,20 @@ pub(super) fn make_batch(thread: libc::pid_t) {
     set_class(thread, libc::SCHED_BATCH, 0);
 }
 
+/// Whether the process is of the ordinary class: if somebody has chosen another for it, it stays.
+fn is_ordinary() -> bool {
+    static ORDINARY: OnceLock<bool> = OnceLock::new();
+    *ORDINARY.get_or_init(|| {
+        // SAFETY: it takes a number; zero is the calling thread, which has its creator's class.
+        let policy = unsafe { libc::sched_getscheduler(0) };
+        policy == libc::SCHED_OTHER
+    })
+}
+
 fn set_class(thread: libc::pid_t, policy: libc::c_int, slice_ns: u64) {
+    if !is_ordinary() {
+        return;
+    }
     // SAFETY: it takes numbers.
     let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, thread.cast_unsigned()) };
     let attributes = Attributes {

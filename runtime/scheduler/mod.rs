@@ -297,7 +297,7 @@ impl Scheduler {
         }
         self.beside.count_refused();
         // What is in the slot can be had by nobody else.
-        let next = processor.take_slot();
+        let held = [processor.take_slot(), processor.take_slot()];
         let mut spare = self.spare.lock();
         let worker = spare.workers.pop();
         if worker.is_none() {
@@ -307,7 +307,7 @@ impl Scheduler {
         if let Some(worker) = worker {
             worker.receive(processor);
         }
-        if let Some(task) = next {
+        for task in held.into_iter().flatten() {
             self.inject(task);
         }
     }

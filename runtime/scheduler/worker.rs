@@ -589,8 +589,12 @@ impl Worker {
             .filter(|it| it.index != processor.index)
             .find_map(|it| processor.steal_from(it))
             .or_else(|| self.scheduler().take_injected(processor));
-        if stolen.is_some() {
+        if let Some(task) = stolen {
             count(&processor.counters.steals);
+            if processor.attention() & TRACE != 0 {
+                // SAFETY: a runnable task is alive.
+                self.tracer.note_steal(unsafe { task.as_ref() });
+            }
         }
         stolen
     }
@@ -615,7 +619,11 @@ impl Worker {
         });
         let mut by_poller = false;
         if stays {
-            let first = self.space_out(scheduler.first_alarm());
+            let mut first = self.space_out(scheduler.first_alarm());
+            if first != u64::MAX && scheduler.idle.any(|it| it.sleeps_until() <= first) {
+                // One is enough to wake for it. If that one then has no time, the monitor sees it.
+                first = u64::MAX;
+            }
             self.sleeps_until.store(first, Relaxed);
             super::monitor::worker_sleeps(hold.is_some());
             if let Some(hold) = hold.take() {

@@ -5,7 +5,7 @@
 //! threads.
 
 use crate::{
-    driver::{Key, ordered::OrderedAlarms},
+    driver::ordered::{Appointment, OrderedAlarms},
     wait::ticket::Waiter,
 };
 use std::ptr::NonNull;
@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 /// Where an alarm is.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    ToCome(Key),
+    ToCome(Appointment),
     /// In the list of those that are due.
     Due(usize),
     /// It has come, or there is none.
@@ -99,15 +99,10 @@ impl Clock {
         self.slots[slot].waiter
     }
 
-    /// Moves on to the next alarm; `false` if there is none.
-    pub(super) fn jump(&mut self) -> bool {
-        match self.to_come.next() {
-            Some(next) => {
-                self.move_to(next);
-                true
-            }
-            None => false,
-        }
+    /// When the next alarm comes that is not due yet.
+    #[inline]
+    pub(super) fn next(&self) -> Option<u64> {
+        self.to_come.next()
     }
 
     /// Moves on to `time`, if that is later.
@@ -148,7 +143,8 @@ mod tests {
             .map(|(deadline, number)| clock.set(deadline, waiter(number)))
             .collect();
         let never = clock.set(u64::MAX, waiter(5));
-        assert!(clock.jump());
+        assert_eq!(clock.next(), Some(5));
+        clock.move_to(5);
         assert_eq!((clock.now(), clock.due()), (5, 3));
         // The last moves to the place of the one that came.
         assert_eq!(clock.fire(0), waiter(1));
@@ -160,7 +156,7 @@ mod tests {
         assert_eq!((clock.due(), clock.fire(0)), (1, waiter(6)));
         clock.cancel(past);
         clock.cancel(keys[3]);
-        assert!(!clock.jump());
+        assert_eq!(clock.next(), None);
         clock.cancel(never);
         assert_eq!((clock.now(), clock.due()), (5, 0));
     }

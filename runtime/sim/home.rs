@@ -28,6 +28,13 @@ use std::{
     time::Instant,
 };
 
+/// Does `f` with the simulation that runs here, if one does.
+pub(super) fn with_current<R>(f: impl FnOnce(&Simulation) -> R) -> Option<R> {
+    let home = home::simulation()?;
+    // SAFETY: nothing else says that it is a simulation, and the home of an entered context is valid.
+    Some(f(unsafe { home.cast::<Simulation>().as_ref() }))
+}
+
 /// Switches off the running green thread; returns when it runs again.
 fn switch_off(waiter: NonNull<Waiter>, how: usize, reason: Reason) {
     // SAFETY: the running green thread's.
@@ -120,6 +127,7 @@ impl Home for Simulation {
         let by = self.running.get().id;
         self.note(record.id(), What::Spawned(by, record.spawned_at()));
         let priority = self.choice.borrow().priority();
+        self.place(by, record.id());
         let member = Member { task, priority };
         self.members.borrow_mut().insert(record.id(), member);
         self.make_ready(task);
@@ -202,7 +210,7 @@ impl Home for Simulation {
             ))
         };
         let deadline = self.to_ns(deadline);
-        self.clock.borrow_mut().move_to(deadline);
+        self.move_to(deadline);
         false
     }
 
@@ -219,7 +227,7 @@ impl Home for Simulation {
         self.running.set(running);
         let ready = self.ready.borrow();
         let others = ready.iter().map(|it| it.priority);
-        let due = self.clock.borrow().due();
+        let due = self.due();
         let gives_way = choice.gives_way(running.priority, due, others);
         let too_long = choice.steps() >= self.limit.get();
         drop((choice, ready));

@@ -1,10 +1,10 @@
 //! What happened in a simulation, in order: kept as numbers, and written out as text when asked for.
 
 use crate::wait::reason::Reason;
-use std::{collections::VecDeque, fmt, panic::Location};
+use std::{collections::VecDeque, fmt, net::SocketAddr, panic::Location};
 
 /// What one green thread did, or what was done to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
     /// It was spawned, by this one.
     Spawned(u64, &'static Location<'static>),
@@ -19,11 +19,35 @@ pub(super) enum What {
     Alarm,
     /// Of so many things that it could do, it does this.
     Draws(usize, usize),
+    /// It sent this, or, by nobody, this arrived.
+    Packet(Box<Traffic>),
     Ends,
 }
 
-/// When something happened, to whom, and what.
+/// What happened in a simulated network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Traffic {
+    pub(super) packet: Packet,
+    pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
+}
+
+/// What was sent, or became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packet {
+    Connects,
+    Accepted,
+    Refused,
+    Sends(usize),
+    Arrives(usize),
+    Lost(usize),
+    StandsStill,
+    Ends,
+    Resets,
+}
+
+/// When something happened, to whom, and what.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Event {
     at: u64,
     whom: u64,
@@ -72,7 +96,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, nanos) = (self.at / 1_000_000_000, self.at % 1_000_000_000);
         write!(f, "{seconds}.{nanos:09} {} ", self.whom)?;
-        match self.what {
+        match &self.what {
             What::Spawned(0, _) => f.write_str("begins"),
             What::Spawned(by, place) => write!(f, "spawned by {by} at {place}"),
             What::Runs => f.write_str("runs"),
@@ -82,8 +106,27 @@ impl fmt::Display for Event {
             What::Woken(by) => write!(f, "woken by {by}"),
             What::Alarm => f.write_str("alarm"),
             What::Draws(drawn, bound) => write!(f, "draws {drawn} of {bound}"),
+            What::Packet(traffic) => traffic.fmt(f),
             What::Ends => f.write_str("ends"),
         }
+    }
+}
+
+impl fmt::Display for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { packet, from, to } = self;
+        match packet {
+            Packet::Connects => f.write_str("net: connects")?,
+            Packet::Accepted => f.write_str("net: accepted")?,
+            Packet::Refused => f.write_str("net: refused")?,
+            Packet::Sends(length) => write!(f, "net: sends {length} bytes")?,
+            Packet::Arrives(length) => write!(f, "net: {length} bytes arrive")?,
+            Packet::Lost(length) => write!(f, "net: {length} bytes are lost")?,
+            Packet::StandsStill => f.write_str("net: stands still")?,
+            Packet::Ends => f.write_str("net: end")?,
+            Packet::Resets => f.write_str("net: reset")?,
+        }
+        write!(f, ", {from} to {to}")
     }
 }
 

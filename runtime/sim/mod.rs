@@ -50,6 +50,7 @@ mod clock;
 mod explorer;
 mod home;
 mod log;
+pub mod net;
 mod simulation;
 
 pub use explorer::{Explorer, Report, explore, replay, run};

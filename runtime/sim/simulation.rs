@@ -38,6 +38,7 @@ use super::{
     clock::Clock,
     home::wake,
     log::{Log, What},
+    net::Network,
 };
 use crate::{
     base::{
@@ -62,12 +63,13 @@ use crate::{
     },
 };
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
     io,
     panic::Location,
     ptr::{self, NonNull},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -173,6 +175,8 @@ pub(super) struct Simulation {
     pub(super) plan: Plan,
     pub(super) choice: RefCell<Choice>,
     pub(super) clock: RefCell<Clock>,
+    /// Made when it is asked for first.
+    network: OnceCell<Arc<Network>>,
     pub(super) log: RefCell<Log>,
     pub(super) ready: RefCell<Vec<Ready>>,
     /// All that have not ended, by their numbers.
@@ -207,6 +211,7 @@ impl Simulation {
             number: crate::wait::home::next_number(),
             choice: RefCell::new(Choice::new(plan.seed, plan.strategy)),
             clock: RefCell::new(Clock::new()),
+            network: OnceCell::new(),
             log: RefCell::new(Log::new(plan.most_events)),
             ready: RefCell::new(Vec::new()),
             members: RefCell::new(BTreeMap::new()),
@@ -297,8 +302,16 @@ impl Simulation {
             }
             let mut ready = self.ready.borrow_mut();
             let mut clock = self.clock.borrow_mut();
-            if ready.is_empty() && clock.due() == 0 {
-                if clock.jump() {
+            let network = self.network.get();
+            let arriving = network.map_or(0, |it| it.due());
+            let due = clock.due() + arriving;
+            if ready.is_empty() && due == 0 {
+                let next = clock.next().into_iter();
+                if let Some(next) = next.chain(network.and_then(|it| it.next())).min() {
+                    clock.move_to(next);
+                    if let Some(network) = network {
+                        network.move_to(next);
+                    }
                     continue;
                 }
                 return if self.members.borrow().is_empty() {
@@ -309,7 +322,7 @@ impl Simulation {
             }
             let mut choice = self.choice.borrow_mut();
             let priorities = ready.iter().map(|it| it.priority);
-            let index = choice.next(ready.len(), clock.due(), priorities);
+            let index = choice.next(ready.len(), due, priorities);
             if let Some(chosen) = ready.get_mut(index) {
                 if choice.step(&mut chosen.priority) {
                     continue;
@@ -317,6 +330,11 @@ impl Simulation {
                 let chosen = ready.swap_remove(index);
                 drop((ready, clock, choice));
                 self.run(context, &chosen);
+            } else if let Some(network) = network
+                && let Some(at) = (index - ready.len()).checked_sub(clock.due())
+            {
+                drop((ready, clock, choice));
+                network.arrive(at);
             } else {
                 let waiter = clock.fire(index - ready.len());
                 drop((ready, clock, choice));
@@ -400,6 +418,9 @@ impl Simulation {
         pool.release(class);
         drop(pool);
         self.members.borrow_mut().remove(&id);
+        if let Some(network) = self.network.get() {
+            network.ended(id);
+        }
         if id == MAIN {
             self.main_ended.set(true);
         }
@@ -434,6 +455,9 @@ impl Simulation {
     #[must_use]
     pub(super) fn close(&self, context: &Context) -> bool {
         self.closing.set(true);
+        if let Some(network) = self.network.get() {
+            network.end();
+        }
         let allow = || {
             let each = CLOSING_STEPS_EACH * self.live() as u64;
             self.limit.set(self.steps() + CLOSING_STEPS + each);
@@ -505,6 +529,40 @@ impl Simulation {
                 format!("green thread {id}{name}, spawned at {},", task.spawned_at())
             }
             None => format!("green thread {id}"),
+        }
+    }
+
+    /// Its network.
+    pub(super) fn network(&self) -> &Arc<Network> {
+        let make = || {
+            let now = self.clock.borrow().now();
+            let network = Network::new(self.number, self.plan.seed, now);
+            if self.closing.get() {
+                network.end();
+            }
+            Arc::new(network)
+        };
+        self.network.get_or_init(make)
+    }
+
+    /// Whoever is spawned is on the host of the one who spawns.
+    pub(super) fn place(&self, by: u64, id: u64) {
+        if let Some(network) = self.network.get() {
+            network.spawned(by, id);
+        }
+    }
+
+    /// How many alarms and arrivals are due.
+    pub(super) fn due(&self) -> usize {
+        self.clock.borrow().due() + self.network.get().map_or(0, |it| it.due())
+    }
+
+    /// Moves the clock on to `time`, if that is later.
+    pub(super) fn move_to(&self, time: u64) {
+        let mut clock = self.clock.borrow_mut();
+        clock.move_to(time);
+        if let Some(network) = self.network.get() {
+            network.move_to(clock.now());
         }
     }
 

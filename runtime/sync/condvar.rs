@@ -261,6 +261,7 @@ impl Condvar {
             caller: Location::caller(),
             end: End::Back,
             slot: NO_SLOT,
+            subject: 0,
         };
         let mut leaving = Leaving {
             condvar: Some(self),

@@ -21,6 +21,8 @@ mod semaphore;
 mod single_flight;
 mod wait_group;
 
+pub(crate) use raw_rwlock::READER;
+
 pub use self::{
     barrier::{Barrier, BarrierWaitResult},
     condvar::{Condvar, WaitTimeoutResult},

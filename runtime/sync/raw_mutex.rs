@@ -36,6 +36,8 @@
 //! # Edges
 //!
 //! - `[section]` what a holder wrote, to the next holder.
+//!
+//! Who holds it is noted for those who look, see [`holder`](crate::wait::holder).
 
 use crate::{
     base::{
@@ -46,9 +48,11 @@ use crate::{
             PATIENCE, const_fn,
         },
     },
-    wait::{End, NO_SLOT, Place, TimedOut, line::Line, now, reason::Reason, wait_at},
+    wait::{
+        End, NO_SLOT, Place, TimedOut, holder::Holder, line::Line, now, reason::Reason, wait_at,
+    },
 };
-use std::{panic::Location, time::Instant};
+use std::{panic::Location, ptr, time::Instant};
 
 const LOCKED: u32 = 1;
 const WAITERS: u32 = 1 << 1;
@@ -63,6 +67,7 @@ const fn is_free(word: u32) -> bool {
 #[derive(Debug)]
 pub(super) struct RawMutex {
     word: AtomicU32,
+    holder: Holder,
     line: Lock<Line>,
 }
 
@@ -71,6 +76,7 @@ impl RawMutex {
         pub(super) const fn new() -> Self {
             Self {
                 word: AtomicU32::new(0),
+                holder: Holder::new(),
                 line: Lock::new(Line::new()),
             }
         }
@@ -83,6 +89,7 @@ impl RawMutex {
             // Without a deadline it cannot be late.
             _ = self.lock_slowly(None);
         }
+        self.holder.set();
     }
 
     /// # Errors
@@ -94,10 +101,11 @@ impl RawMutex {
         &self,
         deadline: impl FnOnce() -> Option<Instant>,
     ) -> Result<(), TimedOut> {
-        if self.try_lock_new() {
-            return Ok(());
+        if !self.try_lock_new() {
+            self.lock_slowly(deadline())?;
         }
-        self.lock_slowly(deadline())
+        self.holder.set();
+        Ok(())
     }
 
     /// Takes a lock that nobody holds and nobody waits for.
@@ -112,7 +120,11 @@ impl RawMutex {
     /// Takes the lock if nobody holds it and no starving waiter is owed it.
     #[must_use]
     pub(super) fn try_lock(&self) -> bool {
-        self.try_lock_with(0)
+        let locked = self.try_lock_with(0);
+        if locked {
+            self.holder.set();
+        }
+        locked
     }
 
     /// As [`try_lock`](Self::try_lock), and clears `woken` in the same step.
@@ -172,6 +184,7 @@ impl RawMutex {
             let place = Place {
                 end,
                 slot: NO_SLOT,
+                subject: ptr::from_ref(&self.holder).addr(),
                 caller: Location::caller(),
             };
             wait_at(
@@ -204,6 +217,7 @@ impl RawMutex {
     /// Lets go of the lock, which the caller holds.
     #[inline]
     pub(super) fn unlock(&self) {
+        self.holder.clear();
         // Release [section].
         let before = self.word.fetch_sub(LOCKED, Release);
         debug_assert!(before & LOCKED != 0, "a lock is unlocked by its holder");

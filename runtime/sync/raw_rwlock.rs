@@ -28,6 +28,8 @@
 //! # Edges
 //!
 //! - `[section]` what a writer wrote to the next holders, and what readers saw to the next writer.
+//!
+//! Who writes is noted for those who look, see [`holder`](crate::wait::holder); of readers there is the count.
 
 use crate::{
     base::{
@@ -39,17 +41,18 @@ use crate::{
         },
     },
     wait::{
-        NO_SLOT, TimedOut,
+        End, NO_SLOT, Place, TimedOut,
+        holder::Holder,
         line::{Called, Calls, Line},
         reason::Reason,
-        wait_in_line,
+        wait_at,
     },
 };
-use std::time::Instant;
+use std::{panic::Location, ptr, time::Instant};
 
 const WRITER: usize = 1;
 const QUEUED: usize = 1 << 1;
-const READER: usize = 1 << 2;
+pub(crate) const READER: usize = 1 << 2;
 
 #[derive(Debug)]
 struct Lines {
@@ -86,9 +89,12 @@ impl LetIn {
     }
 }
 
+/// `repr(C)`: `observe::subject` looks at the word and at who writes.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct RawRwLock {
     word: AtomicUsize,
+    writer: Holder,
     prefers_readers: bool,
     lines: Lock<Lines>,
 }
@@ -111,6 +117,7 @@ impl RawRwLock {
         pub(super) const fn new(prefers_readers: bool) -> Self {
             Self {
                 word: AtomicUsize::new(0),
+                writer: Holder::new(),
                 prefers_readers,
                 lines: Lock::new(Lines {
                     readers: Line::new(),
@@ -145,9 +152,14 @@ impl RawRwLock {
     #[inline]
     pub(super) fn try_write(&self) -> bool {
         // Acquire [section].
-        self.word
+        let entered = self
+            .word
             .compare_exchange(0, WRITER, Acquire, Relaxed)
-            .is_ok()
+            .is_ok();
+        if entered {
+            self.writer.set();
+        }
+        entered
     }
 
     /// # Errors
@@ -192,6 +204,17 @@ impl RawRwLock {
         }
     }
 
+    /// Where the caller stands.
+    #[track_caller]
+    fn place(&self) -> Place {
+        Place {
+            end: End::Back,
+            slot: NO_SLOT,
+            subject: ptr::from_ref(self).addr(),
+            caller: Location::caller(),
+        }
+    }
+
     #[cold]
     #[track_caller]
     fn read_slowly(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
@@ -200,13 +223,14 @@ impl RawRwLock {
             return Ok(());
         }
         let mut leaving = Leaving { lock: Some(self) };
-        wait_in_line(
+        wait_at(
             &self.lines,
             lines,
             |it| &mut it.readers,
-            NO_SLOT,
+            self.place(),
             Reason::Read,
             deadline,
+            || {},
         )?;
         leaving.lock = None;
         Ok(())
@@ -217,18 +241,21 @@ impl RawRwLock {
     fn write_slowly(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
         let lines = self.lines.lock();
         if self.enter_or_queue(WRITER, |word| word == 0) {
+            self.writer.set();
             return Ok(());
         }
         let mut leaving = Leaving { lock: Some(self) };
-        wait_in_line(
+        wait_at(
             &self.lines,
             lines,
             |it| &mut it.writers,
-            NO_SLOT,
+            self.place(),
             Reason::Write,
             deadline,
+            || {},
         )?;
         leaving.lock = None;
+        self.writer.set();
         Ok(())
     }
 
@@ -244,6 +271,7 @@ impl RawRwLock {
 
     #[inline]
     pub(super) fn unlock_write(&self) {
+        self.writer.clear();
         // Release [section].
         if self
             .word
@@ -270,6 +298,7 @@ impl RawRwLock {
 
     /// The writer becomes a reader, and lets other readers in.
     pub(super) fn downgrade(&self) {
+        self.writer.clear();
         // Release [section].
         if self
             .word

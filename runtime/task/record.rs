@@ -13,7 +13,7 @@
 //! | `waiter`                   | see `wait::ticket`                           | anybody with a share        |
 //! | `fiber`, payload           | whoever runs it; the queue hands that over   | the same                    |
 //! | payload, once `DONE`       | nobody                                       | the handle, once            |
-//! | `reason`, `place`, `since` | whoever runs it                              | anybody, as a hint          |
+//! | `reason`, `place`, `since`, `subject` | whoever runs it                   | anybody, as a hint          |
 //! | the rest                   | whoever spawned it, before it was queued     | anybody with a share        |
 //!
 //! # How it ends
@@ -33,6 +33,7 @@
 //!
 //! - `[result]` the result and all the thread did, to whoever joins it.
 //! - `[token]` what was written before `unpark`, to who returns from `park`.
+//! - `[subject]` the end of one wait, to those who look at the next.
 //! - `[freed]` the last use of each share, to whoever frees the block.
 
 #![expect(
@@ -45,7 +46,7 @@ use crate::{
         lock::Lock,
         parker::Parker,
         primitives::{
-            AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
+            AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
             Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
             fence,
         },
@@ -80,6 +81,11 @@ const ABANDONED: usize = 4;
 
 /// What is left of a block for the closure, and later for the result.
 const PAYLOAD_BYTES: usize = BLOCK_BYTES - 128;
+
+/// The bits of a subject that are an address. None that a program gets is longer, unless it asks for it.
+pub(crate) const SUBJECT_ADDRESS: u64 = (1 << 48) - 1;
+/// How many waits it takes until a subject may look the same.
+pub(crate) const SUBJECTS: u32 = 1 << 16;
 
 /// What times in the queue are counted in, as a shift of nanoseconds: the count is good for nine minutes.
 const QUEUED_UNIT: u32 = 7;
@@ -133,10 +139,13 @@ struct Body {
     home: NonNull<dyn Home>,
     id: u64,
     class: &'static StackClass,
-    name: Option<Box<str>>,
+    /// A thin pointer: most have none.
+    name: Option<Box<Box<str>>>,
     spawned_at: &'static Location<'static>,
     /// Where it waits.
     place: AtomicPtr<Location<'static>>,
+    /// What it waits for: see [`set_subject`](Task::set_subject).
+    subject: AtomicU64,
     /// Since when it waits, in [ticks](clock::tick).
     since: AtomicU32,
     /// The number of its runtime, which may be gone when it has ended.
@@ -293,9 +302,10 @@ impl Task {
             home,
             id: fresh.id,
             class: options.class,
-            name: options.name,
+            name: options.name.map(Box::new),
             spawned_at: options.spawned_at,
             place: AtomicPtr::new(ptr::null_mut()),
+            subject: AtomicU64::new(0),
             since: AtomicU32::new(0),
             // SAFETY: whoever makes a task keeps its home for it.
             runtime: unsafe { home.as_ref() }.number(),
@@ -348,12 +358,13 @@ impl Task {
         self.body.runtime == runtime
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.body.id
     }
 
     pub(crate) fn name(&self) -> Option<&str> {
-        self.body.name.as_deref()
+        self.body.name.as_deref().map(|it| &**it)
     }
 
     pub(crate) fn spawned_at(&self) -> &'static Location<'static> {
@@ -386,6 +397,25 @@ impl Task {
     pub(crate) fn place(&self) -> Option<&'static Location<'static>> {
         // SAFETY: it is null, or was made of such a reference.
         unsafe { self.body.place.load(Relaxed).as_ref() }
+    }
+
+    /// What it is about to wait for: an address, even, which its [reason](Self::reason) gives a meaning; odd
+    /// if the wait has a deadline. For whoever runs it.
+    ///
+    /// It must be set before each wait with one of the reasons that have a meaning, to zero if need be. The
+    /// upper bits count how often it was: so whoever finds the same twice, within the time of
+    /// [`SUBJECTS`] waits, has seen one wait, and what it waited for was there all the time.
+    #[inline]
+    pub(crate) fn set_subject(&self, address: usize) {
+        let count = self.body.subject.load(Relaxed) & !SUBJECT_ADDRESS;
+        let count = count.wrapping_add(SUBJECT_ADDRESS + 1);
+        // Release [subject]: whoever sees it sees that the wait before is over.
+        self.body.subject.store(count | address as u64, Release);
+    }
+
+    /// What was [set](Self::set_subject), with its count.
+    pub(crate) fn subject(&self) -> u64 {
+        self.body.subject.load(Acquire) // Acquire [subject].
     }
 
     /// Since when it waits, in [ticks](clock::tick).
@@ -591,6 +621,7 @@ impl Task {
                 return Verdict::Retry;
             }
         }
+        waiting.stands_for(ptr::from_ref(self).expose_provenance(), None);
         let verdict = waiting.park(Reason::Join, None);
         if verdict == Verdict::Chosen(0) {
             return verdict;
@@ -771,6 +802,17 @@ impl TaskRef {
     /// The caller has one to give.
     pub(crate) unsafe fn from_share(task: NonNull<Task>) -> Self {
         Self { task }
+    }
+
+    /// A share in the green thread whose record is at this address, if there still is one.
+    ///
+    /// # Safety
+    ///
+    /// There was one: it is a block of the slab.
+    pub(crate) unsafe fn of_address(address: usize) -> Option<Self> {
+        let task = NonNull::new(ptr::with_exposed_provenance_mut::<Task>(address))?;
+        // SAFETY: by the caller; the slab stays mapped.
+        unsafe { Task::try_share(task) }
     }
 
     /// The running green thread.

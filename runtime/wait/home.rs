@@ -27,8 +27,8 @@ use crate::{
     coroutine::stack::StackClass,
 };
 use std::{
+    arch::asm,
     cell::Cell,
-    hint::black_box,
     io,
     ptr::{self, NonNull},
     time::Instant,
@@ -236,8 +236,14 @@ thread_local! {
 /// The context of this kernel thread; null if it runs no green threads. Not to be kept over a switch.
 #[inline(never)]
 pub(crate) fn context() -> *const Context {
-    // A1: `black_box` keeps the compiler from treating two calls as one.
-    black_box(CONTEXT.with(Cell::get))
+    let mut context = CONTEXT.with(Cell::get);
+    // A1: the compiler does not see that this changes nothing, so it cannot treat two calls as one. As
+    // `black_box`, which would go through memory.
+    // SAFETY: it is empty.
+    unsafe {
+        asm!("/* {0} */", inout(reg) context, options(readonly, nostack, preserves_flags));
+    }
+    context
 }
 
 /// Runs `f` on this kernel thread with `context` as its context.
@@ -268,6 +274,16 @@ pub(crate) fn running() -> Option<(NonNull<Waiter>, NonNull<dyn Home>)> {
 pub(crate) fn home() -> Option<NonNull<dyn Home>> {
     // SAFETY: as above.
     unsafe { context().as_ref() }.map(Context::home)
+}
+
+/// The simulation that runs green threads on this kernel thread.
+pub(crate) fn simulation() -> Option<NonNull<dyn Home>> {
+    // Relaxed: a simulation's own kernel thread has counted it.
+    if SIMULATIONS.load(Relaxed) == 0 {
+        return None;
+    }
+    // SAFETY: the home of an entered context is valid.
+    home().filter(|it| unsafe { it.as_ref() }.is_simulation())
 }
 
 /// How many simulations run in this process.

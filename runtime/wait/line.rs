@@ -61,6 +61,13 @@ pub(crate) struct Held {
     pub(crate) slot: *mut (),
 }
 
+/// What became of the first in a line.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    Held(Held),
+    Called(Called),
+}
+
 /// Waiters in order of arrival. It must be guarded by a lock, together with what they wait for.
 pub(crate) struct Line {
     head: Option<NonNull<Node>>,
@@ -223,6 +230,17 @@ impl Line {
 
     /// Claims the first who can be claimed. Its node stays at its place.
     pub(crate) fn hold_first(&mut self) -> Option<Held> {
+        match self.hold_or_call_first(|_| false)? {
+            Taken::Held(held) => Some(held),
+            // Nobody is to be called.
+            Taken::Called(_) => None,
+        }
+    }
+
+    /// Claims the first who can be claimed, or, if `calls` says so of its slot, calls it and takes its node
+    /// out.
+    #[inline]
+    pub(crate) fn hold_or_call_first(&mut self, calls: impl Fn(*mut ()) -> bool) -> Option<Taken> {
         let mut next = self.head;
         while let Some(node) = next {
             // SAFETY: a linked node is valid, and the line's lock is ours.
@@ -236,9 +254,18 @@ impl Line {
                 } = *node.as_ptr();
                 (waiter, index, slot, next)
             };
-            // SAFETY: its node is in a line whose lock is ours.
-            if let Some(hold) = unsafe { Waiter::hold(waiter) } {
-                return Some(Held { hold, index, slot });
+            if calls(slot) {
+                // SAFETY: its node is in a line whose lock is ours.
+                if let Some(call) = unsafe { Waiter::call(waiter, Verdict::Chosen(index)) } {
+                    // SAFETY: it is in this line.
+                    unsafe { self.remove(node) };
+                    return Some(Taken::Called(Called { call, slot }));
+                }
+            } else {
+                // SAFETY: its node is in a line whose lock is ours.
+                if let Some(hold) = unsafe { Waiter::hold(waiter) } {
+                    return Some(Taken::Held(Held { hold, index, slot }));
+                }
             }
             next = after;
         }
@@ -248,21 +275,30 @@ impl Line {
     /// Calls everybody who stands here now, and takes their nodes out. They must be woken after the lock
     /// is let go.
     pub(crate) fn call_all(&mut self) -> Calls {
+        self.call_all_if(|_| true)
+    }
+
+    /// As [`call_all`](Self::call_all), but only those whose slot `accept` accepts.
+    pub(crate) fn call_all_if(&mut self, accept: impl Fn(*mut ()) -> bool) -> Calls {
         let mut calls = Calls { first: None };
         let mut last: Option<NonNull<Node>> = None;
         let mut next = self.head;
         while let Some(node) = next {
             // SAFETY: a linked node is valid, and the line's lock is ours.
-            let (waiter, index, after) = unsafe {
+            let (waiter, index, slot, after) = unsafe {
                 let Node {
                     waiter,
                     index,
+                    slot,
                     next,
                     ..
                 } = *node.as_ptr();
-                (waiter, index, next)
+                (waiter, index, slot, next)
             };
             next = after;
+            if !accept(slot) {
+                continue;
+            }
             // SAFETY: its node is in a line whose lock is ours.
             let Some(call) = (unsafe { Waiter::call(waiter, Verdict::Chosen(index)) }) else {
                 continue;

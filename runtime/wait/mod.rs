@@ -21,7 +21,9 @@
     reason = "a waiter is reached by pointers from other frames"
 )]
 
+pub(crate) mod holder;
 pub(crate) mod home;
+pub(crate) mod kernel_waits;
 pub(crate) mod line;
 pub(crate) mod reason;
 pub(crate) mod source;
@@ -34,11 +36,13 @@ use crate::{
     },
     task::Task,
 };
+use holder::Short;
 pub(crate) use home::point;
 use home::{Context, Home, Suspend};
 use line::{Line, Node};
 use reason::Reason;
 use std::{
+    cell::Cell,
     fmt,
     mem::ManuallyDrop,
     panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
@@ -97,6 +101,8 @@ enum Kind {
 struct ThreadWaiter {
     waiter: Waiter,
     parker: Parker,
+    /// As a green thread's.
+    subject: Cell<usize>,
 }
 
 /// Wakes a kernel thread.
@@ -121,6 +127,7 @@ impl Waiting {
             None => Kind::Thread(ThreadWaiter {
                 waiter: Waiter::new(unpark_thread),
                 parker: Parker::new(),
+                subject: Cell::new(0),
             }),
         };
         Self { kind }
@@ -170,6 +177,36 @@ impl Waiting {
         unsafe { self.waiter().as_ref() }.withdraw()
     }
 
+    /// Says what this is about to wait for, to those who look: an even address, to which the reason gives
+    /// a meaning (`observe::subject`). Needed before each wait with such a reason; zero if it is nothing.
+    #[inline]
+    pub(crate) fn stands_for(&self, address: usize, deadline: Option<Instant>) {
+        let subject = address | usize::from(deadline.is_some());
+        match &self.kind {
+            Kind::Green { waiter, .. } => {
+                // SAFETY: a green thread's waiter.
+                let task = unsafe { Task::of(*waiter) };
+                // SAFETY: it is alive as it runs.
+                unsafe { task.as_ref() }.set_subject(subject);
+            }
+            Kind::Thread(thread) => thread.subject.set(subject),
+        }
+    }
+
+    /// Who this is, for those who look.
+    #[inline]
+    pub(crate) fn who(&self) -> Short {
+        match &self.kind {
+            Kind::Green { waiter, .. } => {
+                // SAFETY: a green thread's waiter.
+                let task = unsafe { Task::of(*waiter) };
+                // SAFETY: it is alive as it runs.
+                Short::of_green(unsafe { task.as_ref() }.id())
+            }
+            Kind::Thread(_) => Short::caller(),
+        }
+    }
+
     /// Waits until the ticket is called, or `deadline` calls it.
     ///
     /// After [`Verdict::CalledOff`] the caller must take its nodes out and then [`unwind`].
@@ -202,12 +239,27 @@ impl Waiting {
                 }
                 verdict
             }
-            Kind::Thread(thread) => thread.park(deadline),
+            Kind::Thread(thread) => {
+                let _listed = thread.list(caller, reason);
+                thread.park(deadline)
+            }
         }
     }
 }
 
 impl ThreadWaiter {
+    /// Lists this thread among those that wait, if others might wait for it.
+    fn list(
+        &self,
+        caller: &'static Location<'static>,
+        reason: Reason,
+    ) -> Option<kernel_waits::Listed> {
+        let waiter = NonNull::from(&self.waiter);
+        let subject = self.subject.get();
+        // SAFETY: the waiter stays until after the list has forgotten it, which is before `park_at` returns.
+        unsafe { kernel_waits::list(waiter, reason, subject, caller) }
+    }
+
     #[cold]
     fn park(&self, deadline: Option<Instant>) -> Verdict {
         if !self.sleep(deadline) {
@@ -348,6 +400,7 @@ pub(crate) fn wait_in_line<T>(
     let place = Place {
         end: End::Back,
         slot,
+        subject: 0,
         caller: Location::caller(),
     };
     wait_at(lock, guard, line, place, reason, deadline, || {})
@@ -358,6 +411,8 @@ pub(crate) fn wait_in_line<T>(
 pub(crate) struct Place {
     pub(crate) end: End,
     pub(crate) slot: *mut (),
+    /// What this waits for, see [`Waiting::stands_for`]; zero for reasons that give it no meaning.
+    pub(crate) subject: usize,
     /// The place in the program, for dumps.
     pub(crate) caller: &'static Location<'static>,
 }
@@ -398,6 +453,9 @@ pub(crate) fn wait_at<T>(
     }
     drop(guard);
     then();
+    if place.subject != 0 {
+        waiting.stands_for(place.subject, deadline);
+    }
     let verdict = waiting.park_at(place.caller, reason, deadline);
     if let Verdict::Chosen(_) = verdict {
         return Ok(());

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What a wait is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum Reason {
     /// It does not wait.

@@ -48,7 +48,10 @@
 //!   at its records: not told apart.
 //! - *Waking all readers for each edge*: quadratic for those who share a socket.
 
-use super::{End, NO_SLOT, Place, TimedOut, deadline_after, line::Line, reason::Reason, wait_at};
+use super::{
+    End, NO_SLOT, Place, TimedOut, deadline_after, home::simulation, line::Line, reason::Reason,
+    wait_at,
+};
 use crate::{
     base::{
         lock::{Guard, Lock},
@@ -98,7 +101,8 @@ pub(crate) enum Direction {
     Write,
 }
 
-/// A descriptor, as those who wait for it and the poller see it. It does not own the descriptor.
+/// A descriptor, as those who wait for it and the poller see it. It does not own the descriptor. Or a
+/// simulated socket, whose network takes the poller's place.
 pub(crate) struct Source {
     /// Later calls fail. Set once, under the lock.
     closed: AtomicBool,
@@ -145,6 +149,17 @@ struct Side {
 struct Patience {
     deadline: Option<Instant>,
     changes: u64,
+}
+
+/// Who tells a source of its edges.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Teller<'a> {
+    /// The poller, which is to watch this descriptor.
+    Poller(BorrowedFd<'a>),
+    /// The poller, which watches the descriptor already.
+    Watching,
+    /// A simulated network; there is no descriptor.
+    Network,
 }
 
 /// What a call waits for.
@@ -207,7 +222,14 @@ impl Source {
         drop(writer);
     }
 
-    /// Does `call`, a system call on `descriptor`, as often as it would block, and waits in between.
+    /// A source of a simulated network, whose edges need not tell all that the poller's do.
+    pub(crate) fn simulated() -> Self {
+        let source = Self::new();
+        source.special.store(true, Relaxed);
+        source
+    }
+
+    /// Does `call`, a system call on what `teller` tells of, as often as it would block, and waits in between.
     ///
     /// # Errors
     ///
@@ -218,11 +240,11 @@ impl Source {
     #[track_caller]
     pub(crate) fn until_ready<T>(
         self: &Arc<Self>,
-        descriptor: BorrowedFd<'_>,
+        teller: Teller<'_>,
         direction: Direction,
         call: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
-        self.until_ready_or_due(descriptor, direction, || None, call)
+        self.until_ready_or_due(teller, direction, || None, call)
     }
 
     /// As [`until_ready`](Self::until_ready) for `call`, which reads up to `wanted` bytes of a stream,
@@ -231,7 +253,7 @@ impl Source {
     #[track_caller]
     pub(crate) fn until_read(
         self: &Arc<Self>,
-        descriptor: BorrowedFd<'_>,
+        teller: Teller<'_>,
         wanted: usize,
         call: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
@@ -241,7 +263,7 @@ impl Source {
             caller: Location::caller(),
         };
         self.repeat_read(wanted, call, |seen, patience| {
-            self.wait(Some(descriptor), wish, seen, patience)
+            self.wait(teller, wish, seen, patience)
         })
     }
 
@@ -260,7 +282,7 @@ impl Source {
         self.repeat(
             direction,
             |_| call(),
-            |seen, patience| self.wait(None, wish, seen, patience),
+            |seen, patience| self.wait(Teller::Watching, wish, seen, patience),
         )
     }
 
@@ -337,7 +359,7 @@ impl Source {
     #[track_caller]
     pub(crate) fn until_ready_or_due<T>(
         self: &Arc<Self>,
-        descriptor: BorrowedFd<'_>,
+        teller: Teller<'_>,
         direction: Direction,
         mut pause: impl FnMut() -> Option<Duration>,
         mut call: impl FnMut() -> io::Result<T>,
@@ -352,7 +374,7 @@ impl Source {
                     pause: pause(),
                     caller,
                 };
-                self.wait(Some(descriptor), wish, seen, patience)
+                self.wait(teller, wish, seen, patience)
             },
         )
     }
@@ -393,18 +415,29 @@ impl Source {
         }
     }
 
-    /// Waits for an edge after those `seen`, or for `pause`. May return for no reason. Without a
-    /// `descriptor`, it is watched.
+    /// Waits for an edge after those `seen`, or for `pause`. May return for no reason.
     #[cold]
     fn wait(
         self: &Arc<Self>,
-        descriptor: Option<BorrowedFd<'_>>,
+        teller: Teller<'_>,
         wish: Wish,
         seen: u64,
         patience: &mut Option<Patience>,
     ) -> io::Result<()> {
         if self.is_nonblocking() {
             return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if let Teller::Network = teller {
+            let _counted = Counted::new(self.count(wish.direction), None);
+            let state = self.state.lock();
+            self.check()?;
+            return self.stand(state, wish, seen, patience);
+        }
+        if simulation().is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a simulation cannot wait for a descriptor: no seed decides when it is ready",
+            ));
         }
         let poller = POLLER.get()?;
         // Ends with the wait, however that ends. It begins before the line, for those who look at the
@@ -413,7 +446,7 @@ impl Source {
         awaited();
         let mut state = self.state.lock();
         self.check()?;
-        if let Some(descriptor) = descriptor {
+        if let Teller::Poller(descriptor) = teller {
             self.register(&mut state, poller, descriptor)?;
         }
         self.stand(state, wish, seen, patience)
@@ -451,6 +484,7 @@ impl Source {
         let place = Place {
             end: End::Back,
             slot: NO_SLOT,
+            subject: 0,
             caller,
         };
         let waited = wait_at(&self.state, state, line, place, reason, until, || {});
@@ -621,7 +655,7 @@ fn deregister(registered: Option<&Registered>, descriptor: RawFd) {
 /// One who waits, in the numbers that others look at.
 struct Counted<'a> {
     count: &'a Count,
-    /// None in a model.
+    /// None in a model, and in a simulation.
     poller: Option<&'static Poller<Source>>,
 }
 

@@ -199,6 +199,12 @@ impl Waiter {
         word & PARKED != 0 && matches!(word & PHASE, OPEN | HELD)
     }
 
+    /// As [`is_parked`](Self::is_parked), and if it is, what it did before it parked is seen.
+    pub(crate) fn is_surely_parked(&self) -> bool {
+        let word = self.ticket.load(Acquire); // Acquire [stack].
+        word & PARKED != 0 && matches!(word & PHASE, OPEN | HELD)
+    }
+
     /// It does not wait: a hint.
     pub(crate) fn is_idle(&self) -> bool {
         self.ticket.load(Relaxed) & PHASE == IDLE

@@ -629,3 +629,45 @@ fn time_is_an_arm_like_another() {
         }
     });
 }
+
+/// A message that was given to a selector and is handed back takes nobody's place: whoever has chosen to
+/// send does send, and the order is kept.
+#[test]
+fn what_is_handed_back_takes_no_place() {
+    on_every_home(|home| {
+        let (tx, rx) = bounded::<u64>(1);
+        let (door, behind) = bounded::<()>(0);
+        let (chosen, is_chosen) = bounded::<()>(0);
+        let (go, may_go) = bounded::<()>(0);
+        let taker = home.spawn({
+            let rx = rx.clone();
+            move || {
+                let mut select = Select::new();
+                select.recv(&rx);
+                select.recv(&behind);
+                let operation = select.select();
+                chosen.send(()).expect("somebody waits");
+                may_go.recv().expect("a sign");
+                catch_unwind(AssertUnwindSafe(|| drop(operation))).is_err()
+            }
+        });
+        let mut knock = Select::new();
+        knock.send(&door);
+        while knock.try_ready().is_err() {
+            home.yield_now();
+        }
+        // It waits in both lines, so this is given to it.
+        assert_eq!(tx.send(1), Ok(()));
+        is_chosen.recv().expect("it has chosen");
+        assert!(rx.is_empty());
+        let mut select = Select::new();
+        select.send(&tx);
+        let operation = select.try_select().expect("there is room");
+        go.send(()).expect("it waits");
+        assert_eq!(taker.join().ok(), Some(true));
+        assert_eq!(operation.send(&tx, 2), Ok(()));
+        assert!(rx.is_full());
+        assert_eq!(tx.try_send(3), Err(TrySendError::Full(3)));
+        assert_eq!(rx.try_iter().collect::<Vec<_>>(), [1, 2]);
+    });
+}

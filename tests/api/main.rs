@@ -18,6 +18,7 @@ mod net_tcp;
 mod net_udp;
 mod net_unix;
 mod observe;
+mod observe_waits;
 mod pinned;
 mod process;
 mod runtime;

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "std sends no urgent data")]
 
-use crate::support::{Home, Rng, on_every_real_home, seeds};
+use crate::support::{Home, Rng, on_every_home, on_every_real_home, seeds};
 use std::{
     io::{ErrorKind, IoSliceMut, Read, Write},
     os::fd::AsRawFd,
@@ -61,7 +61,7 @@ fn read_some(stream: &TcpStream, rng: &mut Rng, buf: &mut [u8]) -> usize {
 #[test]
 fn every_byte_arrives_in_pieces_of_any_size() {
     const BYTES: usize = 60_000;
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         for seed in seeds() {
             let (near, far) = pair(home);
             let writer = home.spawn(move || {
@@ -106,7 +106,7 @@ fn every_byte_arrives_in_pieces_of_any_size() {
 /// news of the other.
 #[test]
 fn the_end_is_seen_after_a_short_read() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         for round in 0..100 {
             let (near, far) = pair(home);
             let peer = home.spawn(move || {
@@ -137,7 +137,7 @@ fn the_end_is_seen_after_a_short_read() {
 #[test]
 fn readers_share_what_comes_in_short_pieces() {
     const BYTES: usize = 4000;
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         for seed in seeds() {
             let (near, far) = pair(home);
             let readers: Vec<_> = (0..4)

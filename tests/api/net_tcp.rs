@@ -1,6 +1,6 @@
 //! TCP on every home: what std promises of it, and Go's promises on deadlines, closing and sharing.
 
-use crate::support::{Handle, Home, Rng, on_every_real_home, seeds};
+use crate::support::{Handle, Home, Rng, on_every_home, on_every_real_home, seeds};
 use std::{
     io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write},
     net,
@@ -9,9 +9,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
-use sward::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use sward::{
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    time::now,
+};
 
 const HOUR: Option<Duration> = Some(Duration::from_hours(1));
 
@@ -63,7 +66,7 @@ fn join<T>(handle: Handle<T>) -> T {
 
 #[test]
 fn words_go_to_and_fro() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         let (near, far) = pair();
         let echo = home.spawn(move || io::copy(&mut &*far, &mut &*far));
         for round in 0_u32..500 {
@@ -115,7 +118,7 @@ fn one_may_read_while_another_writes() {
         }
         assert_eq!(seen, BYTES);
     }
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         let (near, far) = pair();
         let mut threads = Vec::new();
         for (stream, seed, other) in [(near, 0, 7), (far, 7, 0)] {
@@ -129,17 +132,17 @@ fn one_may_read_while_another_writes() {
 
 #[test]
 fn a_read_in_vain_times_out_never_early_and_the_stream_goes_on() {
-    on_every_real_home(|_| {
+    on_every_home(|_| {
         let (near, far) = pair();
         for micros in [1, 100, 1_000, 5_000, 20_000] {
             let timeout = Duration::from_micros(micros);
             near.set_read_timeout(Some(timeout)).expect("open");
-            let start = Instant::now();
+            let start = now();
             assert_eq!(kind((&*near).read(&mut [0; 8])), Err(ErrorKind::TimedOut));
-            assert!(start.elapsed() >= timeout, "{micros} us came early");
-            let start = Instant::now();
+            assert!((now() - start) >= timeout, "{micros} us came early");
+            let start = now();
             assert_eq!(kind(near.peek(&mut [0; 8])), Err(ErrorKind::TimedOut));
-            assert!(start.elapsed() >= timeout, "{micros} us came early");
+            assert!((now() - start) >= timeout, "{micros} us came early");
         }
         (&*far).write_all(b"late").expect("room");
         let mut buf = [0; 4];
@@ -150,7 +153,7 @@ fn a_read_in_vain_times_out_never_early_and_the_stream_goes_on() {
 
 #[test]
 fn a_write_in_vain_times_out_and_what_was_written_arrives() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         let (near, far) = pair();
         near.set_write_timeout(Some(Duration::from_millis(2)))
             .expect("open");
@@ -177,7 +180,7 @@ fn a_write_in_vain_times_out_and_what_was_written_arrives() {
 
 #[test]
 fn timeouts_are_what_was_set_on_any_clone() {
-    on_every_real_home(|_| {
+    on_every_home(|_| {
         let (near, _far) = pair();
         let clone = near.try_clone().expect("open");
         assert_eq!(near.read_timeout().expect("open"), None);
@@ -204,7 +207,7 @@ fn timeouts_are_what_was_set_on_any_clone() {
 /// Whoever waits already gets a new timeout: a shorter one ends an hour's wait.
 #[test]
 fn a_shorter_timeout_ends_a_wait() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         let (near, far) = pair();
         near.set_read_timeout(HOUR).expect("open");
         let shared = Arc::clone(&near);
@@ -232,20 +235,20 @@ fn a_timeout_extended_while_it_fires_does_not_fire() {
             move || {
                 let result = kind((&*near).read(&mut [0]));
                 ended.store(true, Relaxed);
-                (result, Instant::now())
+                (result, now())
             }
         });
-        let until = Instant::now() + Duration::from_millis(150);
+        let until = now() + Duration::from_millis(150);
         let extenders = crowd(home, 3, {
             let near = Arc::clone(&near);
             move |_| {
-                let mut last = Instant::now();
+                let mut last = now();
                 let mut gap = Duration::ZERO;
-                while Instant::now() < until {
-                    let before = Instant::now();
+                while now() < until {
+                    let before = now();
                     near.set_read_timeout(Some(more)).expect("open");
                     // From before the one to after the next: it may be held up between.
-                    gap = gap.max(last.elapsed());
+                    gap = gap.max(now() - last);
                     last = before;
                     home.yield_now();
                 }
@@ -269,7 +272,7 @@ fn a_timeout_extended_while_it_fires_does_not_fire() {
 /// A timeout that fires and an extension race; data that comes later is read, or the timeout is told.
 #[test]
 fn an_extension_that_races_with_the_timeout_loses_no_data() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         let (near, far) = pair();
         let mut rng = Rng::new(1);
         for round in 0..200_u32 {
@@ -302,7 +305,7 @@ fn an_extension_that_races_with_the_timeout_loses_no_data() {
 
 #[test]
 fn a_thousand_readers_of_a_closed_socket_all_come_back() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         let count = if home == Home::Threads { 200 } else { 1000 };
         let (near, far) = pair();
         let shared = Arc::clone(&near);
@@ -317,7 +320,7 @@ fn a_thousand_readers_of_a_closed_socket_all_come_back() {
 
 #[test]
 fn after_close_everything_fails_alike() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         let (near, far) = pair();
         let clone = near.try_clone().expect("open");
         let shared = Arc::clone(&near);
@@ -358,7 +361,7 @@ fn after_close_everything_fails_alike() {
 /// ones go on: none reads what is another's.
 #[test]
 fn a_number_that_is_used_again_belongs_to_the_new_socket_alone() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         for seed in seeds() {
             let (listener, address) = listener();
             let mut rng = Rng::new(seed);
@@ -398,7 +401,7 @@ fn a_number_that_is_used_again_belongs_to_the_new_socket_alone() {
 
 #[test]
 fn every_connection_goes_to_one_of_many_acceptors() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         const ACCEPTORS: usize = 50;
         const CLIENTS: usize = 300;
         let (listener, address) = listener();
@@ -444,15 +447,15 @@ fn every_connection_goes_to_one_of_many_acceptors() {
 
 #[test]
 fn accepting_times_out_and_goes_on() {
-    on_every_real_home(|_| {
+    on_every_home(|_| {
         let (listener, address) = listener();
         assert_eq!(listener.accept_timeout().expect("open"), None);
         let timeout = Duration::from_millis(3);
         listener.set_accept_timeout(Some(timeout)).expect("open");
         assert_eq!(listener.accept_timeout().expect("open"), Some(timeout));
-        let start = Instant::now();
+        let start = now();
         assert_eq!(kind(listener.accept()).map(drop), Err(ErrorKind::TimedOut));
-        assert!(start.elapsed() >= timeout);
+        assert!((now() - start) >= timeout);
         let client = TcpStream::connect(address).expect("a listener");
         let (_, from) = listener.accept().expect("a client");
         assert_eq!(from, client.local_addr().expect("connected"));
@@ -465,7 +468,7 @@ fn accepting_times_out_and_goes_on() {
 
 #[test]
 fn incoming_has_no_end_but_errors() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         let (listener, address) = listener();
         let listener = Arc::new(listener);
         let shared = Arc::clone(&listener);
@@ -483,7 +486,7 @@ fn incoming_has_no_end_but_errors() {
 
 #[test]
 fn an_empty_read_comes_back_at_once() {
-    on_every_real_home(|_| {
+    on_every_home(|_| {
         let (near, far) = pair();
         let empty = || {
             let none = (&*near).read(&mut []).expect("nothing to wait for");
@@ -506,7 +509,7 @@ fn an_empty_read_comes_back_at_once() {
 
 #[test]
 fn half_a_close_ends_half() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         let (near, far) = pair();
         let shared = Arc::clone(&near);
         let reader = home.spawn(move || {
@@ -533,7 +536,7 @@ fn half_a_close_ends_half() {
 
 #[test]
 fn shutting_down_ends_the_reads_that_wait() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         let (near, _far) = pair();
         let shared = Arc::clone(&near);
         let readers = crowd(home, 10, move |_| kind((&*shared).read(&mut [0])));
@@ -546,7 +549,7 @@ fn shutting_down_ends_the_reads_that_wait() {
 
 #[test]
 fn a_peer_that_is_gone_is_an_end_and_then_an_error() {
-    on_every_real_home(|_| {
+    on_every_home(|_| {
         let (near, far) = pair();
         drop(far);
         assert_eq!((&*near).read(&mut [0]).expect("an end"), 0);
@@ -564,7 +567,7 @@ fn a_peer_that_is_gone_is_an_end_and_then_an_error() {
 
 #[test]
 fn what_cannot_be_had_is_an_error() {
-    on_every_real_home(|_| {
+    on_every_home(|_| {
         let (listener, address) = listener();
         assert_eq!(
             kind(TcpListener::bind(address)).map(drop),
@@ -599,7 +602,7 @@ fn what_cannot_be_had_is_an_error() {
 
 #[test]
 fn names_and_lists_of_addresses_are_tried_in_turn() {
-    on_every_real_home(|_| {
+    on_every_home(|_| {
         let (dead, refusing) = listener();
         drop(dead);
         let (listener, address) = listener();
@@ -623,7 +626,7 @@ fn connecting_times_out() {
         let timeout = Duration::from_millis(30);
         let mut line = Vec::new();
         let start = loop {
-            let start = Instant::now();
+            let start = now();
             match TcpStream::connect_timeout(&address, timeout) {
                 Ok(stream) => line.push(stream),
                 Err(error) => {
@@ -633,14 +636,14 @@ fn connecting_times_out() {
             }
             assert!(line.len() < 10_000, "an endless line");
         };
-        assert!(start.elapsed() >= timeout);
+        assert!((now() - start) >= timeout);
         assert_eq!(line[0].write_timeout().expect("open"), None);
     });
 }
 
 #[test]
 fn peeking_takes_nothing() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         let (near, far) = pair();
         let peeker = home.spawn(move || {
             let mut buf = [0; 2];
@@ -657,7 +660,7 @@ fn peeking_takes_nothing() {
 
 #[test]
 fn many_buffers_go_at_once() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         let (near, far) = pair();
         let reader = home.spawn(move || {
             let (mut head, mut body) = ([0; 3], [0; 5]);
@@ -676,7 +679,7 @@ fn many_buffers_go_at_once() {
 
 #[test]
 fn calls_that_may_not_wait_would_block() {
-    on_every_real_home(|_| {
+    on_every_home(|_| {
         let (listener, address) = listener();
         listener.set_nonblocking(true).expect("open");
         assert_eq!(
@@ -716,10 +719,10 @@ fn std_s_sockets_become_ours_and_back() {
         theirs
             .set_read_timeout(Some(Duration::from_millis(2)))
             .expect("open");
-        let start = Instant::now();
+        let start = now();
         assert!((&theirs).read(&mut [0]).is_err());
         assert!(
-            start.elapsed() >= Duration::from_millis(1),
+            (now() - start) >= Duration::from_millis(1),
             "it did not block"
         );
 
@@ -750,7 +753,7 @@ fn owned(number: i32) -> OwnedFd {
 
 #[test]
 fn options_are_the_system_s() {
-    on_every_real_home(|_| {
+    on_every_home(|_| {
         let (near, _far) = pair();
         near.set_nodelay(true).expect("open");
         assert!(near.nodelay().expect("open"));
@@ -769,7 +772,7 @@ fn options_are_the_system_s() {
 /// Everybody calls everything on one connection, until it is closed.
 #[test]
 fn any_calls_may_meet() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         for seed in seeds() {
             let (near, far) = pair();
             let echo = home.spawn(move || io::copy(&mut &*far, &mut &*far).map(drop));
@@ -807,7 +810,7 @@ fn any_calls_may_meet() {
 /// Bytes that come in the very moment when a reader finds none do not go unheard.
 #[test]
 fn news_between_the_look_and_the_wait_is_heard() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         for seed in seeds() {
             let (near, far) = pair();
             let writer = home.spawn(move || {

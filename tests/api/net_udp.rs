@@ -1,15 +1,18 @@
 //! UDP on every home.
 
-use crate::support::{Home, on_every_real_home};
+use crate::support::{Home, on_every_home, on_every_real_home};
 use std::{
     io::{self, ErrorKind},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
-use sward::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use sward::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    time::now,
+};
 
 fn kind<T>(result: io::Result<T>) -> Result<T, ErrorKind> {
     result.map_err(|it| it.kind())
@@ -23,7 +26,7 @@ fn socket() -> (Arc<UdpSocket>, SocketAddr) {
 
 #[test]
 fn datagrams_go_to_and_fro_with_their_senders() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         let (here, address) = socket();
         let server = home.spawn(move || {
             let mut buf = [0; 64];
@@ -49,7 +52,7 @@ fn datagrams_go_to_and_fro_with_their_senders() {
 /// A hundred share a socket: each datagram comes to one of them, whole.
 #[test]
 fn many_readers_get_whole_datagrams_each_once() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         const READERS: usize = 50;
         const DATAGRAMS: u32 = 2000;
         let (here, address) = socket();
@@ -96,11 +99,11 @@ fn many_readers_get_whole_datagrams_each_once() {
 
 #[test]
 fn timeouts_and_closing_end_receiving() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         let (here, address) = socket();
         let timeout = Duration::from_millis(2);
         here.set_read_timeout(Some(timeout)).expect("open");
-        let start = Instant::now();
+        let start = now();
         assert_eq!(
             kind(here.recv_from(&mut [0])).map(drop),
             Err(ErrorKind::TimedOut)
@@ -109,7 +112,7 @@ fn timeouts_and_closing_end_receiving() {
             kind(here.peek(&mut [0])).map(drop),
             Err(ErrorKind::TimedOut)
         );
-        assert!(start.elapsed() >= 2 * timeout);
+        assert!(now() - start >= 2 * timeout);
         here.set_read_timeout(None).expect("open");
         let shared = Arc::clone(&here);
         let receiver = home.spawn(move || kind(shared.recv(&mut [0])));
@@ -134,7 +137,7 @@ fn timeouts_and_closing_end_receiving() {
 
 #[test]
 fn an_empty_datagram_is_a_datagram() {
-    on_every_real_home(|_| {
+    on_every_home(|_| {
         let (here, address) = socket();
         let (there, own) = socket();
         assert_eq!(there.send_to(&[], address).expect("room"), 0);
@@ -148,7 +151,7 @@ fn an_empty_datagram_is_a_datagram() {
 /// The kernel tells a connected socket that nobody is there.
 #[test]
 fn nobody_there_is_told_to_the_connected() {
-    on_every_real_home(|_| {
+    on_every_home(|_| {
         let (gone, address) = socket();
         gone.close();
         let (here, _) = socket();
@@ -161,7 +164,7 @@ fn nobody_there_is_told_to_the_connected() {
 
 #[test]
 fn no_address_is_an_error() {
-    on_every_real_home(|_| {
+    on_every_home(|_| {
         let (here, address) = socket();
         let none: &[SocketAddr] = &[];
         assert_eq!(kind(here.send_to(&[1], none)), Err(ErrorKind::InvalidInput));
@@ -183,7 +186,7 @@ fn no_address_is_an_error() {
 
 #[test]
 fn options_are_the_system_s() {
-    on_every_real_home(|home: Home| {
+    on_every_home(|home: Home| {
         let (here, _) = socket();
         here.set_broadcast(true).expect("open");
         assert!(here.broadcast().expect("open"));

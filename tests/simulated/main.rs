@@ -1,9 +1,12 @@
 //! Orders that a seed decides: planted bugs are found, what is right holds, runs repeat exactly.
 
 mod contexts;
+mod figures;
 mod found;
 mod holds;
 mod limits;
+mod net;
+mod net_faults;
 mod repeats;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
