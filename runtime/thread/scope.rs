@@ -48,6 +48,8 @@ struct Family {
     running: AtomicUsize,
     /// A child panicked that nobody joined.
     panicked: AtomicBool,
+    /// A child was called off that nobody joined, or dropped before it ran.
+    called_off: AtomicBool,
     parent: Lock<Line>,
 }
 
@@ -81,7 +83,8 @@ impl Family {
 ///
 /// # Panics
 ///
-/// If a child panicked that was not joined, or `f` did: after all children have ended.
+/// If a child panicked that was not joined, or `f` did: after all children have ended. If a child that was
+/// not joined could not do its work because the runtime shuts down, the caller unwinds as it does.
 #[track_caller]
 pub fn scope<'env, F, T>(f: F) -> T
 where
@@ -90,6 +93,7 @@ where
     let family = Arc::new(Family {
         running: AtomicUsize::new(1),
         panicked: AtomicBool::new(false),
+        called_off: AtomicBool::new(false),
         parent: Lock::new(Line::new()),
     });
     let scope = Scope {
@@ -104,6 +108,8 @@ where
         Err(payload) if payload.is::<Shutdown>() => wait::unwind(),
         Err(payload) => resume_unwind(payload),
         Ok(_) if family.panicked.load(Relaxed) => panic!("a scoped thread panicked"),
+        // The runtime shuts down. Whoever called this relies on what the child did not do.
+        Ok(_) if family.called_off.load(Relaxed) => wait::unwind(),
         Ok(value) => value,
     }
 }
@@ -176,7 +182,7 @@ impl<'scope> Scope<'scope, '_> {
         self.family.running.fetch_add(1, Relaxed);
         let child = Child {
             f,
-            place: Arc::clone(&packet),
+            place: Place(Arc::clone(&packet)),
             member: Member(Arc::clone(&self.family)),
         };
         let child = move || child.live();
@@ -208,15 +214,28 @@ impl Drop for Member {
 /// all that may borrow from the parent is gone, or in the handle's hands.
 struct Child<F, T> {
     f: F,
-    place: Arc<Packet<T>>,
+    place: Place<T>,
     member: Member,
+}
+
+/// Where a child is to leave its result.
+struct Place<T>(Arc<Packet<T>>);
+
+impl<T> Drop for Place<T> {
+    /// A runtime that shuts down drops the closures of those that never ran.
+    fn drop(&mut self) {
+        self.0
+            .result
+            .lock()
+            .get_or_insert_with(|| Err(Box::new(Shutdown)));
+    }
 }
 
 impl<F: FnOnce() -> T, T> Child<F, T> {
     fn live(self) {
         let Self { f, place, member } = self;
         let result = catch_unwind(AssertUnwindSafe(f));
-        *place.result.lock() = Some(result);
+        *place.0.result.lock() = Some(result);
         drop(place);
         drop(member);
     }
@@ -232,10 +251,13 @@ impl<T> Drop for Packet<T> {
     /// Nobody will join the child any more, or somebody has.
     fn drop(&mut self) {
         let result = self.result.lock().take();
-        if let Some(Err(payload)) = &result
-            && !payload.is::<Shutdown>()
-        {
-            self.family.panicked.store(true, Relaxed);
+        if let Some(Err(payload)) = &result {
+            let flag = if payload.is::<Shutdown>() {
+                &self.family.called_off
+            } else {
+                &self.family.panicked
+            };
+            flag.store(true, Relaxed);
         }
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(result))) {
             self.family.panicked.store(true, Relaxed);
@@ -262,7 +284,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     pub fn join(self) -> thread::Result<T> {
         self.task().wait_done();
         let result = self.packet.result.lock().take();
-        // A runtime that shuts down drops the closures of those that never ran.
+        // It may have been left behind by its runtime.
         result.unwrap_or_else(|| Err(Box::new(Shutdown)))
     }
 

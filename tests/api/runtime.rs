@@ -286,6 +286,52 @@ fn a_scope_called_off_waits_and_poisons_nothing() {
     });
 }
 
+/// What waits in scopes alone ends with the runtime too: a child that was called off, or never ran, has not
+/// done what its parent relies on.
+#[test]
+fn a_scope_does_not_return_without_its_childrens_work() {
+    watched("scope's work", MINUTE, || {
+        for workers in [1, 2] {
+            let it = runtime(workers);
+            let (rounds, wrong) = (
+                Arc::new(AtomicUsize::new(0)),
+                Arc::new(AtomicBool::new(false)),
+            );
+            let parents: Vec<_> = (0..4_u64)
+                .map(|number| {
+                    let (rounds, wrong) = (Arc::clone(&rounds), Arc::clone(&wrong));
+                    it.spawn(move || {
+                        loop {
+                            let mut cells = [0; 3];
+                            thread::scope(|scope| {
+                                for cell in &mut cells {
+                                    scope.spawn(move || {
+                                        thread::sleep(Duration::from_micros(20 * number));
+                                        *cell = 1;
+                                    });
+                                }
+                            });
+                            if cells != [1; 3] {
+                                wrong.store(true, SeqCst);
+                            }
+                            rounds.fetch_add(1, SeqCst);
+                        }
+                    })
+                })
+                .collect();
+            while rounds.load(SeqCst) < 100 {
+                kernel::yield_now();
+            }
+            it.shutdown_timeout(Duration::from_secs(50));
+            for parent in parents {
+                let parent: kernel::Result<()> = parent.join();
+                assert!(parent.expect_err("called off").is::<Shutdown>());
+            }
+            assert!(!wrong.load(SeqCst));
+        }
+    });
+}
+
 #[test]
 fn a_runtime_may_be_dropped_by_its_own_green_thread() {
     watched("own", MINUTE, || {
