@@ -112,6 +112,7 @@ const DEV_DEPENDENCIES: &[&str] = &[
     "httparse",
     "libc",
     "proptest",
+    "serde_json",
 ];
 
 struct Source {
