@@ -116,6 +116,7 @@ const DEV_DEPENDENCIES: &[&str] = &[
     "httparse",
     "libc",
     "proptest",
+    "serde_json",
 ];
 
 struct Source {

@@ -21,6 +21,7 @@
     reason = "a waiter is reached by pointers from other frames"
 )]
 
+pub(crate) mod backtraces;
 pub(crate) mod holder;
 pub(crate) mod home;
 pub(crate) mod kernel_waits;
@@ -232,7 +233,10 @@ impl Waiting {
                 // SAFETY: a green thread's home outlives its run.
                 let home = unsafe { home.as_ref() };
                 let alarm = deadline.map(|it| home.set_alarm(it, *waiter));
+                // SAFETY: it is alive as it runs.
+                let kept = backtraces::keep(|| unsafe { task.as_ref() }.id());
                 home.suspend(*waiter, Suspend::Park, reason);
+                drop(kept);
                 // SAFETY: the running green thread's own record.
                 let verdict = unsafe { waiter.as_ref() }.finish();
                 if let Some(alarm) = alarm {
