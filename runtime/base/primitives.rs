@@ -14,8 +14,8 @@ pub(crate) use super::mutex::{Mutex, MutexGuard};
 pub(crate) use std::{
     hint::spin_loop,
     sync::atomic::{
-        AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-        fence,
+        AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
+        Ordering, fence,
     },
 };
 
@@ -29,8 +29,8 @@ pub(crate) use loom::{
     sync::{
         Mutex, MutexGuard,
         atomic::{
-            AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
-            Ordering, fence,
+            AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64,
+            AtomicUsize, Ordering, fence,
         },
     },
 };

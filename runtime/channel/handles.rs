@@ -37,14 +37,14 @@ impl Handles {
     /// The caller is about to wait to send.
     #[inline]
     pub(super) fn sender_waits(&self, waiting: &Waiting) {
-        self.last_sender.store(waiting.who().word(), Relaxed);
-        waiting.stands_for(ptr::from_ref(self).addr(), None);
+        let who = waiting.stands_at(ptr::from_ref(self).addr());
+        self.last_sender.store(who.word(), Relaxed);
     }
 
     /// The caller is about to wait to receive.
     #[inline]
     pub(super) fn receiver_waits(&self, waiting: &Waiting) {
-        self.last_receiver.store(waiting.who().word(), Relaxed);
-        waiting.stands_for(ptr::from_ref(self).addr(), None);
+        let who = waiting.stands_at(ptr::from_ref(self).addr());
+        self.last_receiver.store(who.word(), Relaxed);
     }
 }

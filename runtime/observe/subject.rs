@@ -12,7 +12,7 @@ use crate::{
         peek,
         primitives::{Ordering::Acquire, fence},
     },
-    task::{SUBJECT_ADDRESS, SUBJECTS, Task, TaskRef},
+    task::{SUBJECTS, Task, TaskRef},
     wait::{holder::Short, reason::Reason},
 };
 use std::time::{Duration, Instant};
@@ -24,8 +24,10 @@ const SHORTEST_WAIT: Duration = Duration::from_nanos(10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Subject {
     pub(super) reason: Reason,
-    /// With the count that tells waits apart.
-    word: u64,
+    /// Odd if the wait has a deadline.
+    address: usize,
+    /// Tells waits apart.
+    count: u16,
 }
 
 /// What is at that address.
@@ -51,7 +53,7 @@ impl Subject {
         if !task.waiter().is_surely_parked() {
             return None;
         }
-        let (reason, word) = (task.reason(), task.subject());
+        let (reason, (address, count)) = (task.reason(), task.subject());
         let means = matches!(
             reason,
             Reason::Mutex
@@ -61,25 +63,29 @@ impl Subject {
                 | Reason::Receive
                 | Reason::Join
         );
-        (means && word & SUBJECT_ADDRESS != 0).then_some(Self { reason, word })
+        (means && address != 0).then_some(Self {
+            reason,
+            address,
+            count,
+        })
     }
 
     /// A kernel thread's, that cannot change as long as this is used.
     pub(super) fn of_listed(reason: Reason, subject: usize) -> Self {
         Self {
             reason,
-            word: subject as u64,
+            address: subject,
+            count: 0,
         }
     }
 
     /// It ends at some time, whatever others do.
     pub(super) fn has_deadline(self) -> bool {
-        self.word & 1 == 1
+        self.address % 2 == 1
     }
 
     fn address(self) -> usize {
-        // An address has as many bits as the machine's.
-        usize::try_from(self.word & SUBJECT_ADDRESS & !1).unwrap_or(0)
+        self.address & !1
     }
 
     /// Copies what is there now, whether it is what it was or not.

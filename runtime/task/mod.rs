@@ -9,4 +9,4 @@
 
 pub(crate) mod record;
 
-pub(crate) use record::{Options, SUBJECT_ADDRESS, SUBJECTS, Stage, Task, TaskRef};
+pub(crate) use record::{Options, SUBJECTS, Stage, Task, TaskRef};

@@ -46,7 +46,7 @@ use crate::{
         lock::Lock,
         parker::Parker,
         primitives::{
-            AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+            AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize,
             Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
             fence,
         },
@@ -82,9 +82,7 @@ const ABANDONED: usize = 4;
 /// What is left of a block for the closure, and later for the result.
 const PAYLOAD_BYTES: usize = BLOCK_BYTES - 128;
 
-/// The bits of a subject that are an address. None that a program gets is longer, unless it asks for it.
-pub(crate) const SUBJECT_ADDRESS: u64 = (1 << 48) - 1;
-/// How many waits it takes until a subject may look the same.
+/// How many waits it takes until a counted subject may look the same.
 pub(crate) const SUBJECTS: u32 = 1 << 16;
 
 /// What times in the queue are counted in, as a shift of nanoseconds: the count is good for four minutes.
@@ -132,6 +130,8 @@ pub(crate) struct Task {
 struct Body {
     stage: AtomicU8,
     reason: AtomicU8,
+    /// How many counted subjects there were.
+    subjects: AtomicU16,
     /// A token left by `unpark`; and where the kernel thread sleeps if this one waits as it unwinds.
     token: Parker,
     fiber: Cell<Option<Fiber>>,
@@ -146,7 +146,7 @@ struct Body {
     /// Where it waits.
     place: AtomicPtr<Location<'static>>,
     /// What it waits for: see [`set_subject`](Task::set_subject).
-    subject: AtomicU64,
+    subject: AtomicUsize,
     /// Since when it waits, in [ticks](clock::tick).
     since: AtomicU32,
     /// The number of its runtime, which may be gone when it has ended.
@@ -296,6 +296,7 @@ impl Task {
         let body = Body {
             stage: AtomicU8::new(Stage::Fresh as u8),
             reason: AtomicU8::new(Reason::None as u8),
+            subjects: AtomicU16::new(0),
             token: Parker::new(),
             fiber: Cell::new(None),
             join: AtomicUsize::new(RUNNING),
@@ -306,7 +307,7 @@ impl Task {
             name: options.name.map(Box::new),
             spawned_at: options.spawned_at,
             place: AtomicPtr::new(ptr::null_mut()),
-            subject: AtomicU64::new(0),
+            subject: AtomicUsize::new(0),
             since: AtomicU32::new(0),
             // SAFETY: whoever makes a task keeps its home for it.
             runtime: unsafe { home.as_ref() }.number(),
@@ -403,20 +404,27 @@ impl Task {
     /// What it is about to wait for: an address, even, which its [reason](Self::reason) gives a meaning; odd
     /// if the wait has a deadline. For whoever runs it.
     ///
-    /// It must be set before each wait with one of the reasons that have a meaning, to zero if need be. The
-    /// upper bits count how often it was: so whoever finds the same twice, within the time of
-    /// [`SUBJECTS`] waits, has seen one wait, and what it waited for was there all the time.
+    /// It must be set before each wait with one of the reasons that have a meaning, to zero if need be.
     #[inline]
     pub(crate) fn set_subject(&self, address: usize) {
-        let count = self.body.subject.load(Relaxed) & !SUBJECT_ADDRESS;
-        let count = count.wrapping_add(SUBJECT_ADDRESS + 1);
         // Release [subject]: whoever sees it sees that the wait before is over.
-        self.body.subject.store(count | address as u64, Release);
+        self.body.subject.store(address, Release);
     }
 
-    /// What was [set](Self::set_subject), with its count.
-    pub(crate) fn subject(&self) -> u64 {
-        self.body.subject.load(Acquire) // Acquire [subject].
+    /// As [`set_subject`](Self::set_subject), and counts: whoever finds the same twice, within the time of
+    /// [`SUBJECTS`] waits, has seen one wait, and what it waited for was there all the time.
+    #[inline]
+    pub(crate) fn set_counted_subject(&self, address: usize) {
+        let count = self.body.subjects.load(Relaxed);
+        // Release [subject], too.
+        self.body.subjects.store(count.wrapping_add(1), Release);
+        self.set_subject(address);
+    }
+
+    /// What was [set](Self::set_subject), and the count.
+    pub(crate) fn subject(&self) -> (usize, u16) {
+        let subject = self.body.subject.load(Acquire); // Acquire [subject].
+        (subject, self.body.subjects.load(Acquire))
     }
 
     /// Since when it waits, in [ticks](clock::tick).

@@ -27,33 +27,24 @@ pub(crate) fn keep_from_now_on() {
     KEEP.store(1, Relaxed);
 }
 
-/// A backtrace is kept as long as this lives.
-#[derive(Debug)]
-pub(super) struct Keeping(u64);
-
-impl Drop for Keeping {
-    #[cold]
-    fn drop(&mut self) {
-        let old = kept().remove(&self.0);
-        // Not under the lock.
-        drop(old);
-    }
-}
-
-/// Takes the backtrace of the green thread that calls, with this number, if that is asked for.
+/// Whether anybody who parks should [keep](keep_during) one.
 #[inline]
-pub(super) fn keep(id: impl FnOnce() -> u64) -> Option<Keeping> {
+pub(super) fn are_kept() -> bool {
     // Relaxed: whoever has asked for it sees it soon enough.
-    (KEEP.load(Relaxed) != 0).then(|| take(id()))
+    KEEP.load(Relaxed) != 0
 }
 
+/// Keeps the backtrace of the green thread that calls, with this number, while `suspend` runs.
 #[cold]
 #[inline(never)]
-fn take(id: u64) -> Keeping {
+pub(super) fn keep_during(id: u64, suspend: impl FnOnce()) {
     let backtrace = Arc::new(Backtrace::force_capture());
-    let old = kept().insert(id, backtrace);
-    drop(old);
-    Keeping(id)
+    let before = kept().insert(id, backtrace);
+    drop(before);
+    suspend();
+    let own = kept().remove(&id);
+    // Not under the lock.
+    drop(own);
 }
 
 /// Where the green thread with this number waits: its calls, the innermost first, from where it left this

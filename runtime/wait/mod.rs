@@ -188,24 +188,25 @@ impl Waiting {
                 // SAFETY: a green thread's waiter.
                 let task = unsafe { Task::of(*waiter) };
                 // SAFETY: it is alive as it runs.
-                unsafe { task.as_ref() }.set_subject(subject);
+                unsafe { task.as_ref() }.set_counted_subject(subject);
             }
             Kind::Thread(thread) => thread.subject.set(subject),
         }
     }
 
-    /// Who this is, for those who look.
+    /// As [`stands_for`](Self::stands_for), where looks need not tell one wait from the next. Returns who
+    /// this is, for those who look.
     #[inline]
-    pub(crate) fn who(&self) -> Short {
-        match &self.kind {
-            Kind::Green { waiter, .. } => {
-                // SAFETY: a green thread's waiter.
-                let task = unsafe { Task::of(*waiter) };
-                // SAFETY: it is alive as it runs.
-                Short::of_green(unsafe { task.as_ref() }.id())
-            }
-            Kind::Thread(_) => Short::caller(),
-        }
+    pub(crate) fn stands_at(&self, address: usize) -> Short {
+        let Kind::Green { waiter, .. } = &self.kind else {
+            return Short::caller();
+        };
+        // SAFETY: a green thread's waiter.
+        let task = unsafe { Task::of(*waiter) };
+        // SAFETY: it is alive as it runs.
+        let task = unsafe { task.as_ref() };
+        task.set_subject(address);
+        Short::of_green(task.id())
     }
 
     /// Waits until the ticket is called, or `deadline` calls it.
@@ -233,10 +234,14 @@ impl Waiting {
                 // SAFETY: a green thread's home outlives its run.
                 let home = unsafe { home.as_ref() };
                 let alarm = deadline.map(|it| home.set_alarm(it, *waiter));
-                // SAFETY: it is alive as it runs.
-                let kept = backtraces::keep(|| unsafe { task.as_ref() }.id());
-                home.suspend(*waiter, Suspend::Park, reason);
-                drop(kept);
+                if backtraces::are_kept() {
+                    // SAFETY: it is alive as it runs.
+                    let id = unsafe { task.as_ref() }.id();
+                    let suspend = || home.suspend(*waiter, Suspend::Park, reason);
+                    backtraces::keep_during(id, suspend);
+                } else {
+                    home.suspend(*waiter, Suspend::Park, reason);
+                }
                 // SAFETY: the running green thread's own record.
                 let verdict = unsafe { waiter.as_ref() }.finish();
                 if let Some(alarm) = alarm {
