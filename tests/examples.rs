@@ -317,6 +317,8 @@ fn texts_of_ones_own_are_worked_on() -> io::Result<()> {
     let times = times.and_then(|it| it.split_whitespace().next());
     assert_eq!(times, Some("6"), "{table}");
     assert!(output.stdout.ends_with(b": the same letters\n"));
+    // The site has texts alone.
+    fs::remove_file(root.join("none"))?;
     let output = command("crawler")
         .arg(root)
         .stderr(Stdio::null())

@@ -1,7 +1,13 @@
 //! [`Group`]: green threads that may fail, waited for together.
+//!
+//! What its threads tell it at their end is under an internal lock: to wait for a green one they might be called
+//! off, half way to telling, and whoever waits for the group would do so for ever.
 
-use super::{Mutex, PoisonError, Semaphore, WaitGroup};
-use crate::context::{Context, ContextError};
+use super::{Semaphore, WaitGroup};
+use crate::{
+    base::lock::Lock,
+    context::{Context, ContextError},
+};
 use std::{
     any::Any,
     fmt,
@@ -31,7 +37,8 @@ pub struct Group<E> {
 struct Shared<E> {
     members: WaitGroup,
     link: Option<Link<E>>,
-    state: Mutex<State<E>>,
+    /// Values only go in and come out under it: no code of theirs runs.
+    state: Lock<State<E>>,
 }
 
 struct State<E> {
@@ -65,11 +72,12 @@ impl<E> Link<E> {
 }
 
 /// One thread of the group, until this is dropped. It goes with the thread's closure, so that one that
-/// never runs, because its runtime shuts down, has failed too.
+/// never runs, or not to its end, because its runtime shuts down, has failed too.
 struct Member<E> {
     group: Group<E>,
     permit: Option<Arc<Semaphore>>,
-    ran: bool,
+    /// How it ended is known.
+    told: bool,
 }
 
 impl<E> Member<E> {
@@ -95,7 +103,7 @@ impl<E> Member<E> {
 
 impl<E> Drop for Member<E> {
     fn drop(&mut self) {
-        if !self.ran {
+        if !self.told {
             self.fail(Failure::Panic(Box::new(crate::Shutdown)));
         }
         self.group.with(|state| state.active -= 1);
@@ -118,7 +126,7 @@ impl<E> Group<E> {
             shared: Arc::new(Shared {
                 members: WaitGroup::new(),
                 link,
-                state: Mutex::new(State {
+                state: Lock::new(State {
                     active: 0,
                     limit: None,
                     failure: None,
@@ -150,13 +158,7 @@ impl<E> Group<E> {
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut State<E>) -> R) -> R {
-        // Nothing panics with it locked.
-        let mut state = self
-            .shared
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        f(&mut state)
+        f(&mut self.shared.state.lock())
     }
 }
 
@@ -212,19 +214,18 @@ impl<E: Send + 'static> Group<E> {
         let mut member = Member {
             group: self.clone(),
             permit,
-            ran: false,
+            told: false,
         };
         drop(crate::spawn(move || {
-            member.ran = true;
             match catch_unwind(AssertUnwindSafe(f)) {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => member.fail(Failure::Error(error)),
-                Err(payload) if payload.is::<crate::Shutdown>() => {
-                    member.fail(Failure::Panic(Box::new(crate::Shutdown)));
-                    resume_unwind(payload);
-                }
+                // The member tells, as it goes.
+                Err(payload) if payload.is::<crate::Shutdown>() => resume_unwind(payload),
                 Err(payload) => member.fail(Failure::Panic(payload)),
             }
+            member.told = true;
+            drop(member);
         }));
     }
 

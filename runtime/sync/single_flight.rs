@@ -3,6 +3,7 @@
 //! The map of what is being made is guarded by a green [`Mutex`], not by an internal lock, because keys
 //! bring code of their own: `Hash` and `Eq`. It is held for looking up only. Who waits stands in a line of
 //! the flight. A flight is out of the map before its outcome is there, so nobody joins one that has ended.
+//! Whoever makes the value may be called off when it waits for the map afterwards; then others make it.
 
 use super::{Mutex, MutexGuard, PoisonError};
 use crate::{
@@ -151,9 +152,15 @@ impl<K: Hash + Eq, V: Clone> SingleFlight<K, V> {
     }
 
     fn make(&self, key: &Arc<K>, flight: &Arc<Flight<V>>, f: impl FnOnce() -> V) -> (V, bool) {
+        let mut landing = Landing {
+            flights: &self.flights,
+            key,
+            flight,
+            is_listed: true,
+            has_ended: false,
+        };
         let made = catch_unwind(AssertUnwindSafe(f));
-        let gone = locked(&self.flights).remove(key);
-        drop(gone);
+        landing.leave_list();
         let shared = *locked(&flight.passengers) > 0;
         // A clone may panic as well.
         let made = made.and_then(|value| {
@@ -166,6 +173,7 @@ impl<K: Hash + Eq, V: Clone> SingleFlight<K, V> {
                 if let Some(value) = for_others {
                     flight.end(Outcome::Value(value));
                 }
+                landing.has_ended = true;
                 for_me
             }
             Err(payload) => {
@@ -174,9 +182,42 @@ impl<K: Hash + Eq, V: Clone> SingleFlight<K, V> {
                 } else {
                     Outcome::Panic(said(&*payload))
                 });
+                landing.has_ended = true;
                 resume_unwind(payload)
             }
         }
+    }
+}
+
+/// Sees to it that a flight ends: what is done after the making may wait for a lock, and be called off.
+struct Landing<'a, K: Hash + Eq, V> {
+    flights: &'a Mutex<Flights<K, V>>,
+    key: &'a Arc<K>,
+    flight: &'a Flight<V>,
+    /// Others may find it.
+    is_listed: bool,
+    has_ended: bool,
+}
+
+impl<K: Hash + Eq, V> Landing<'_, K, V> {
+    /// Nobody finds it from now on.
+    fn leave_list(&mut self) {
+        let gone = locked(self.flights).remove(self.key);
+        self.is_listed = false;
+        drop(gone);
+    }
+}
+
+impl<K: Hash + Eq, V> Drop for Landing<'_, K, V> {
+    fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        // It unwinds: no wait is called off now.
+        if self.is_listed {
+            self.leave_list();
+        }
+        self.flight.end(Outcome::Nothing);
     }
 }
 

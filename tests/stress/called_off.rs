@@ -14,7 +14,9 @@ use std::{
 };
 use sward::{
     Runtime, channel,
-    sync::{Barrier, Condvar, Mutex, Once, RwLock, Semaphore, SingleFlight, WaitGroup, mpsc},
+    sync::{
+        Barrier, Condvar, Group, Mutex, Once, RwLock, Semaphore, SingleFlight, WaitGroup, mpsc,
+    },
 };
 
 /// How many wait in each runtime.
@@ -484,6 +486,38 @@ fn single_flight() {
         doomed.race(|| drop(open));
         for survivor in survivors {
             assert_eq!(survivor.join().expect("no panic"), 7, "round {round}");
+        }
+    });
+}
+
+/// Whoever waits for a group is told, by the failure of one that was called off.
+#[test]
+fn group() {
+    rounds("group", |round| {
+        let doomed = Doomed::new(round);
+        let (group, done) = (Group::<&str>::new(), Arc::new(AtomicUsize::new(0)));
+        let (open, gate) = channel::bounded::<()>(0);
+        let about = Arc::clone(&doomed.about);
+        let (members, ended) = (group.clone(), Arc::clone(&done));
+        doomed.runtime.run(move || {
+            for _ in 0..CROWD {
+                let (gate, about, ended) = (gate.clone(), Arc::clone(&about), Arc::clone(&ended));
+                members.go(move || {
+                    about.fetch_add(1, SeqCst);
+                    _ = gate.recv();
+                    ended.fetch_add(1, SeqCst);
+                    Ok(())
+                });
+            }
+        });
+        let survivor = thread::spawn(move || group.wait());
+        doomed.race(|| drop(open));
+        match survivor.join() {
+            Ok(result) => {
+                assert_eq!(result, Ok(()));
+                assert_eq!(done.load(SeqCst), CROWD, "round {round}");
+            }
+            Err(payload) => assert!(payload.is::<sward::Shutdown>(), "round {round}"),
         }
     });
 }

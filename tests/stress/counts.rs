@@ -1,5 +1,6 @@
-//! Green threads and kernel threads in the same sections: the counts are exact, and all come to their end.
+//! Green threads and kernel threads in the same sections: counts are exact.
 //!
+//! And all come to their end.
 //! `SWARD_RACES=1000000` has a million pairs of lock and unlock of each kind.
 
 use crate::support::{Handle, Home, races, runtime, watched};
