@@ -95,17 +95,15 @@ pub(crate) trait Endpoint {
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
-/// Does `f` with the network of the simulation that runs here.
+/// Does `f` with the network of the simulation that runs here. Nothing, when the run is over: destructors of
+/// green threads that are called off may still come here.
 #[track_caller]
-fn change<R>(f: impl FnOnce(&mut State, &mut News) -> R) -> R {
+fn change<R: Default>(f: impl FnOnce(&mut State, &mut News) -> R) -> R {
     let Some(network) = Network::current() else {
         panic!("no simulation runs here, whose network this could change");
     };
-    match network.with(|state, news| Ok(f(state, news))) {
-        Ok(result) => result,
-        // The run is over, and this green thread is about to end.
-        Err(_) => crate::wait::unwind(),
-    }
+    let changed = network.with(|state, news| Ok(f(state, news)));
+    changed.unwrap_or_default()
 }
 
 /// Runs `f` on that host: the calling green thread, and those that are spawned meanwhile, for good.
