@@ -95,17 +95,15 @@ pub(crate) trait Endpoint {
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
-/// Does `f` with the network of the simulation that runs here.
+/// Does `f` with the network of the simulation that runs here. Nothing, when the run is over: destructors of
+/// green threads that are called off may still come here.
 #[track_caller]
-fn change<R>(f: impl FnOnce(&mut State, &mut News) -> R) -> R {
+fn change<R: Default>(f: impl FnOnce(&mut State, &mut News) -> R) -> R {
     let Some(network) = Network::current() else {
         panic!("no simulation runs here, whose network this could change");
     };
-    match network.with(|state, news| Ok(f(state, news))) {
-        Ok(result) => result,
-        // The run is over, and this green thread is about to end.
-        Err(_) => crate::wait::unwind(),
-    }
+    let changed = network.with(|state, news| Ok(f(state, news)));
+    changed.unwrap_or_default()
 }
 
 /// Runs `f` on that host: the calling green thread, and those that are spawned meanwhile, for good.
@@ -199,6 +197,24 @@ pub fn latency(latency: impl Into<Latency>) {
 
 /// As [`latency`], for what is sent between these two hosts, in either direction.
 ///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use sward::{net::{TcpListener, TcpStream}, sim, time};
+///
+/// sim::explore(0..10, || {
+///     sim::net::latency_between([127, 0, 0, 1], [10, 0, 0, 1], Duration::from_millis(30));
+///     let _far = TcpListener::bind("10.0.0.1:80").expect("a free port");
+///     let _near = TcpListener::bind("10.0.0.2:80").expect("a free port");
+///     let start = time::now();
+///     TcpStream::connect("10.0.0.2:80").expect("a server");
+///     assert_eq!(time::now(), start);
+///     TcpStream::connect("10.0.0.1:80").expect("a server");
+///     assert_eq!(time::now() - start, Duration::from_millis(60));
+/// });
+/// ```
+///
 /// # Panics
 ///
 /// Outside of a simulation.
@@ -249,6 +265,23 @@ pub fn partition(one: impl Into<IpAddr>, other: impl Into<IpAddr>) {
 
 /// Cuts the lines between a host and all others, until [`heal_all`].
 ///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use sward::{net::{TcpListener, TcpStream}, sim};
+///
+/// sim::explore(0..10, || {
+///     let listener = TcpListener::bind("10.0.0.1:80").expect("a free port");
+///     let address = listener.local_addr().expect("bound");
+///     sim::net::isolate([10, 0, 0, 1]);
+///     TcpStream::connect_timeout(&address, Duration::from_secs(1)).expect_err("it is alone");
+///     sim::net::on([10, 0, 0, 1], || TcpStream::connect(address)).expect("it reaches itself");
+///     sim::net::heal_all();
+///     TcpStream::connect(address).expect("a server");
+/// });
+/// ```
+///
 /// # Panics
 ///
 /// Outside of a simulation.
@@ -260,6 +293,27 @@ pub fn isolate(host: impl Into<IpAddr>) {
 /// Heals the line between two hosts: what stood still on it sets out again.
 ///
 /// One that [`isolate`] has cut stays so.
+///
+/// # Examples
+///
+/// ```
+/// use std::{io::{Read, Write}, time::Duration};
+/// use sward::{net::{TcpListener, TcpStream}, sim, time};
+///
+/// sim::explore(0..10, || {
+///     let listener = TcpListener::bind("10.0.0.1:80").expect("a free port");
+///     let mut client = TcpStream::connect("10.0.0.1:80").expect("a server");
+///     let (mut server, _) = listener.accept().expect("a client");
+///     sim::net::partition([127, 0, 0, 1], [10, 0, 0, 1]);
+///     client.write_all(b"hello").expect("there is room");
+///     server.set_read_timeout(Some(Duration::from_secs(1))).expect("open");
+///     let mut greeting = [0; 5];
+///     server.read(&mut greeting).expect_err("it stands still");
+///     sim::net::heal([127, 0, 0, 1], [10, 0, 0, 1]);
+///     server.read_exact(&mut greeting).expect("it sets out again");
+///     assert_eq!(&greeting, b"hello");
+/// });
+/// ```
 ///
 /// # Panics
 ///
@@ -275,6 +329,20 @@ pub fn heal(one: impl Into<IpAddr>, other: impl Into<IpAddr>) {
 }
 
 /// Heals all lines, whatever has cut them.
+///
+/// # Examples
+///
+/// ```
+/// use sward::{net::{TcpListener, TcpStream}, sim};
+///
+/// sim::explore(0..10, || {
+///     let _listener = TcpListener::bind("10.0.0.1:80").expect("a free port");
+///     sim::net::partition([127, 0, 0, 1], [10, 0, 0, 1]);
+///     sim::net::isolate([10, 0, 0, 1]);
+///     sim::net::heal_all();
+///     TcpStream::connect("10.0.0.1:80").expect("a server");
+/// });
+/// ```
 ///
 /// # Panics
 ///
@@ -323,6 +391,22 @@ pub fn reset(one: impl Into<IpAddr>, other: impl Into<IpAddr>) -> usize {
 
 /// Resets this connection, as [`reset`]. Nothing happens if it is over already.
 ///
+/// # Examples
+///
+/// ```
+/// use std::io::{ErrorKind, Read};
+/// use sward::{net::{TcpListener, TcpStream}, sim};
+///
+/// sim::explore(0..10, || {
+///     let listener = TcpListener::bind("10.0.0.1:80").expect("a free port");
+///     let client = TcpStream::connect("10.0.0.1:80").expect("a server");
+///     let (mut server, _) = listener.accept().expect("a client");
+///     sim::net::reset_stream(&client);
+///     let error = server.read(&mut [0]).expect_err("it is reset");
+///     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+/// });
+/// ```
+///
 /// # Panics
 ///
 /// If the stream is of no simulation.
@@ -340,6 +424,21 @@ pub fn reset_stream(stream: &TcpStream) {
 
 /// Lets datagrams that are sent from now on be lost with that chance, from 0 to 1.
 ///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use sward::{net::UdpSocket, sim};
+///
+/// sim::explore(0..10, || {
+///     sim::net::loss(1.0);
+///     let here = UdpSocket::bind("10.0.0.1:1").expect("a free port");
+///     here.send_to(b"hello", "10.0.0.1:1").expect("an address");
+///     here.set_read_timeout(Some(Duration::from_secs(1))).expect("open");
+///     here.recv(&mut [0; 5]).expect_err("it is lost");
+/// });
+/// ```
+///
 /// # Panics
 ///
 /// Outside of a simulation; if `share` is no share of a whole.
@@ -350,6 +449,21 @@ pub fn loss(share: f64) {
 }
 
 /// Lets datagrams that are sent from now on come twice with that chance, from 0 to 1.
+///
+/// # Examples
+///
+/// ```
+/// use sward::{net::UdpSocket, sim};
+///
+/// sim::explore(0..10, || {
+///     sim::net::duplication(1.0);
+///     let here = UdpSocket::bind("10.0.0.1:1").expect("a free port");
+///     here.send_to(b"hello", "10.0.0.1:1").expect("an address");
+///     for _ in 0..2 {
+///         assert_eq!(here.recv(&mut [0; 5]).expect("it comes twice"), 5);
+///     }
+/// });
+/// ```
 ///
 /// # Panics
 ///
@@ -393,6 +507,20 @@ pub fn reordering(share: f64) {
 
 /// Lets each direction of a stream hold so many bytes that were sent and not read, and at least one.
 /// Otherwise it is 64 KiB.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Write;
+/// use sward::{net::{TcpListener, TcpStream}, sim};
+///
+/// sim::explore(0..10, || {
+///     sim::net::buffer(10);
+///     let _listener = TcpListener::bind("10.0.0.1:80").expect("a free port");
+///     let mut client = TcpStream::connect("10.0.0.1:80").expect("a server");
+///     assert_eq!(client.write(&[0; 100]).expect("there is some room"), 10);
+/// });
+/// ```
 ///
 /// # Panics
 ///
