@@ -1,4 +1,4 @@
-//! Figures in rows and columns: printed, drawn, and recorded in the README when asked to.
+//! Figures in rows and columns: printed, drawn, and recorded in `benches/README.md` if asked for.
 
 use super::{
     chart::{self, Bar, Group, number},

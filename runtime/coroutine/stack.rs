@@ -594,6 +594,10 @@ impl Slab {
             self.warm.retain(stays);
             self.cold.retain(stays);
             self.growing.retain(|it| chunks[*it as usize].base != 0);
+            // Room for all slots must stay, those of chunks that may be attached again too.
+            let room = self.ready + detached.iter().map(|it| it.1.ready).sum::<usize>();
+            self.warm.shrink_to(2 * room);
+            self.cold.shrink_to(2 * room);
         }
         detached
     }

@@ -101,6 +101,7 @@ impl RawMutex {
             // Without a deadline it cannot be late.
             _ = self.lock_slowly(None, 0);
         }
+        self.holder.set();
     }
 
     /// Takes the lock, as one of those whom it [adopted](Self::adopt) and then called.
