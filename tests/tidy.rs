@@ -90,6 +90,7 @@ const UNSAFE: &[&str] = &[
     "runtime/sync/once_lock.rs",
     "runtime/sync/rwlock.rs",
     "runtime/sync/semaphore.rs",
+    "runtime/task/join.rs",
     "runtime/task/record.rs",
     "runtime/thread/join.rs",
     "runtime/thread/scope.rs",
