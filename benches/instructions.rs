@@ -7,10 +7,11 @@
 //! ```
 //!
 //! Times on a machine with other work differ by tens of per cent from run to run; counts by less than one
-//! in two hundred. Each path runs twice under `valgrind --tool=callgrind`, in a process of its own with one
-//! worker, and once ten times as often as the other time. What both have in common (start, end, the first
-//! stack) falls out of the difference. `instructions.txt` holds the counts, and with what they were made:
-//! another compiler or another libc makes other code, and then the counts are printed only.
+//! in two hundred (`echo`, where the kernel has a say, by one in fifty). Each path runs twice under
+//! `valgrind --tool=callgrind`, in a process of its own with one worker, once ten times as often as the
+//! other time. What both have in common (start, end, the first stack) falls out of the difference.
+//! `instructions.txt` holds the counts, and with what they were made: another compiler or another libc
+//! makes other code, and then the counts are printed only.
 //!
 //! More than five per cent above what is recorded is a failure. Fewer is not, but should be recorded, or
 //! the next decay hides in it. Counts say nothing about cache misses, about what the kernel does, nor

@@ -37,7 +37,7 @@ use std::{
     env, fs,
     hint::black_box,
     io::{Read, Write},
-    process::{self, Command, ExitCode},
+    process::{self, Command, ExitCode, Stdio},
     sync::Arc,
     thread as kernel,
     time::{Duration, Instant},
@@ -343,19 +343,20 @@ fn figures(arguments: &[&str]) -> Result<Vec<f64>, String> {
 /// Instructions for each of so many, from the difference of two runs.
 #[expect(clippy::cast_precision_loss, reason = "counts are far from 2^52")]
 fn count(name: &str, things: usize) -> Result<f64, String> {
-    let pairs = if name == "pairs" {
-        things.div_ceil(2)
-    } else {
-        things
+    let at_once = match name {
+        "pairs" => things.div_ceil(2),
+        "alarms" => 1,
+        _ => things,
     };
-    let (few, many) = (each(pairs, 20_000), each(pairs, 20_000 + pairs.max(80_000)));
-    let run = |(_, all): (usize, usize)| {
-        let (things, all) = (things.to_string(), all.to_string());
-        callgrind::instructions(&["--work", name, &things, &all, "1"])
+    let few = at_once * (20_000 / at_once).max(2);
+    let many = few + at_once * (80_000 / at_once).max(2);
+    let run = |rounds: usize| {
+        let (things, rounds) = (things.to_string(), rounds.to_string());
+        callgrind::instructions(&["--work", name, &things, &rounds, "1"])
     };
     let more = run(many)?.checked_sub(run(few)?);
     let more = more.ok_or("more rounds took less")?;
-    Ok(more as f64 / (many.1 - few.1) as f64)
+    Ok(more as f64 / (many - few) as f64)
 }
 
 /// The median of three.
@@ -370,8 +371,17 @@ fn median(name: &str, things: usize, rounds: usize, workers: usize) -> Result<f6
     middle.ok_or_else(|| format!("{name} says nothing"))
 }
 
-/// How many descriptors this process and its children may have; as many as the hard limit allows.
+/// How many descriptors this process and its children may have: enough, or as many as are allowed.
 fn descriptors() -> usize {
+    const ENOUGH: usize = 300_000;
+    let raise = |to: usize| {
+        let raised = Command::new("prlimit")
+            .args(["--pid", &process::id().to_string()])
+            .arg(format!("--nofile={to}:{to}"))
+            .stderr(Stdio::null())
+            .status();
+        raised.is_ok_and(|it| it.success()).then_some(to)
+    };
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits.lines().find(|it| it.starts_with("Max open files"));
     let mut numbers = line
@@ -379,15 +389,7 @@ fn descriptors() -> usize {
         .flat_map(str::split_whitespace)
         .filter_map(|it| it.parse::<usize>().ok());
     let (soft, hard) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let raised = Command::new("prlimit")
-        .args(["--pid", &process::id().to_string()])
-        .arg(format!("--nofile={hard}:{hard}"))
-        .status();
-    if raised.is_ok_and(|it| it.success()) {
-        hard
-    } else {
-        soft
-    }
+    raise(ENOUGH).or_else(|| raise(hard)).unwrap_or(soft)
 }
 
 fn main() -> ExitCode {

@@ -20,7 +20,7 @@ use std::{
     fmt,
     io::{self, IoSlice, IoSliceMut, Read, Write},
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
         unix::process::CommandExt,
     },
     panic::resume_unwind,
@@ -231,6 +231,14 @@ impl Command {
         child?.wait_with_output()
     }
 
+    /// Becomes the program: this process does, with all its threads, green or not, and goes on as the other.
+    /// Returns only if that fails.
+    ///
+    /// Nothing is dropped and no thread is told. As the calling process it has its standard streams.
+    pub fn exec(&mut self) -> io::Error {
+        self.inner.exec()
+    }
+
     /// Sets the streams that the user did not.
     fn default_streams(&mut self, input: fn() -> Stdio, output: fn() -> Stdio) {
         let [stdin, stdout, stderr] = self.said;
@@ -431,6 +439,28 @@ macro_rules! pipe {
             /// The descriptor, which is in non-blocking mode.
             fn as_raw_fd(&self) -> RawFd {
                 self.pipe.as_raw_fd()
+            }
+        }
+
+        impl IntoRawFd for $name {
+            /// Gives the descriptor away, in blocking mode.
+            fn into_raw_fd(self) -> RawFd {
+                self.pipe.into_inner().into_raw_fd()
+            }
+        }
+
+        impl From<OwnedFd> for $name {
+            /// Takes over a descriptor, which is put into non-blocking mode.
+            ///
+            /// # Panics
+            ///
+            /// If the system refuses to watch it, for want of memory say.
+            #[track_caller]
+            fn from(descriptor: OwnedFd) -> Self {
+                match Self::of(descriptor.into()) {
+                    Ok(pipe) => pipe,
+                    Err(error) => panic!("the descriptor cannot be watched: {error}"),
+                }
             }
         }
 

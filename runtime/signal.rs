@@ -26,9 +26,12 @@
 #![expect(unsafe_code, reason = "handlers are the system's")]
 
 use crate::{
-    base::primitives::global::{
-        AtomicPtr, AtomicUsize, Mutex,
-        Ordering::{Acquire, Relaxed, Release},
+    base::{
+        naps::Nap,
+        primitives::global::{
+            AtomicPtr, AtomicUsize, Mutex,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     channel::{Receiver, Sender, TrySendError, bounded},
 };
@@ -38,7 +41,7 @@ use std::{
     mem,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
     ptr,
-    sync::{OnceLock, PoisonError},
+    sync::{OnceLock, PoisonError, TryLockError},
     thread,
 };
 
@@ -90,6 +93,8 @@ struct Table {
 /// comes then is lost for that subscriber. Like signals that come at almost the same time may be one.
 ///
 /// When the last subscriber of a signal is gone, the signal does again what it did before.
+///
+/// As long as somebody waits for a signal, there is no [deadlock](crate::run): it may come from outside.
 ///
 /// # Examples
 ///
@@ -248,6 +253,17 @@ impl Table {
     }
 }
 
+/// Whether a signal could wake somebody now: one waits for a message from here.
+pub(crate) fn is_awaited() -> bool {
+    let table = match TABLE.try_lock() {
+        Ok(table) => table,
+        Err(TryLockError::Poisoned(table)) => table.into_inner(),
+        // It is being sent.
+        Err(TryLockError::WouldBlock) => return true,
+    };
+    table.subscribers.iter().any(|it| it.1.is_awaited())
+}
+
 /// Starts the thread that sends, once. A failure is tried again.
 fn start() -> io::Result<()> {
     static STARTED: OnceLock<()> = OnceLock::new();
@@ -278,8 +294,12 @@ fn start() -> io::Result<()> {
 fn deliver_all(mut event: File) {
     let mut count = [0; 8];
     loop {
+        // It sleeps as those do who wait for other threads: what a signal can bring about, those who look for
+        // deadlocks learn of by `is_awaited`.
+        let nap = Nap::begin();
         // It can only fail by an interruption; then it is looked in vain.
         drop(event.read(&mut count));
+        drop(nap);
         // Relaxed: nothing else is told by it; the read has seen the write that came after it.
         let pending = PENDING.swap(0, Relaxed);
         if pending == 0 {

@@ -240,12 +240,112 @@ fn http_greets_and_refuses() -> io::Result<()> {
 fn a_port_that_is_no_port_is_refused() -> io::Result<()> {
     for example in SERVERS {
         for arguments in [&[][..], &["seven"], &["70000"]] {
-            let mut server = command(example);
-            let Output { status, stderr, .. } =
-                server.args(arguments).stderr(Stdio::piped()).output()?;
-            assert_eq!(status.code(), Some(2), "{example} {arguments:?}");
-            let stderr = String::from_utf8_lossy(&stderr);
-            assert!(stderr.starts_with("usage: "), "{example}: {stderr}");
+            refuses(example, arguments)?;
+        }
+    }
+    // Without one, this plays its guests itself.
+    for arguments in [&["seven"], &["70000"]] {
+        refuses("chat", arguments)?;
+    }
+    Ok(())
+}
+
+fn refuses(example: &str, arguments: &[&str]) -> io::Result<()> {
+    let mut server = command(example);
+    let Output { status, stderr, .. } = server.args(arguments).stderr(Stdio::piped()).output()?;
+    assert_eq!(status.code(), Some(2), "{example} {arguments:?}");
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(stderr.starts_with("usage: "), "{example}: {stderr}");
+    Ok(())
+}
+
+/// The chat as `nc` sees it: two guests, one of whom goes.
+#[test]
+fn guests_of_the_chat_hear_each_other() -> io::Result<()> {
+    let (_server, ada) = serve("chat");
+    let ben = TcpStream::connect(ada.peer_addr()?)?;
+    ben.set_read_timeout(Some(PATIENCE))?;
+    let (mut from_ada, mut from_ben) = (BufReader::new(&ada).lines(), BufReader::new(&ben).lines());
+    let hears = |lines: &mut dyn Iterator<Item = io::Result<String>>, what: &str| {
+        let line = lines.next().expect("a line")?;
+        assert_eq!(line, what);
+        io::Result::Ok(())
+    };
+    (&ada).write_all(b"Ada\n")?;
+    hears(&mut from_ada, "Ada, you are the first here")?;
+    (&ben).write_all(b"Ben\r\n")?;
+    hears(&mut from_ben, "Ben, here are Ada")?;
+    hears(&mut from_ada, "* Ben has come")?;
+    (&ada).write_all(b"hello\n")?;
+    hears(&mut from_ben, "Ada: hello")?;
+    ben.shutdown(Shutdown::Write)?;
+    hears(&mut from_ada, "* Ben has gone")
+}
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+#[test]
+fn texts_of_ones_own_are_worked_on() -> io::Result<()> {
+    let folder = Folder(env::temp_dir().join(format!("sward-examples-{}", std::process::id())));
+    let root = &folder.0;
+    fs::create_dir_all(root.join("below"))?;
+    fs::write(root.join("one.txt"), "a needle\nhay\n")?;
+    fs::write(root.join("below/two.txt"), "hay\n  needles\n")?;
+    // No text, but the same bytes.
+    fs::write(root.join("none"), b"needle\xff")?;
+    let output = command("grep").arg("needle").arg(root).output()?;
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        format!(
+            "{0}/below/two.txt:2: needles\n{0}/one.txt:1: a needle\n2 lines in 2 files\n",
+            root.display()
+        )
+    );
+    let output = command("letters")
+        .arg(root)
+        .stderr(Stdio::piped())
+        .output()?;
+    let table = String::from_utf8_lossy(&output.stderr);
+    let times = table.lines().find_map(|it| it.strip_prefix("e "));
+    let times = times.and_then(|it| it.split_whitespace().next());
+    assert_eq!(times, Some("6"), "{table}");
+    assert!(output.stdout.ends_with(b": the same letters\n"));
+    let output = command("crawler")
+        .arg(root)
+        .stderr(Stdio::null())
+        .output()?;
+    assert!(
+        output
+            .stdout
+            .starts_with(b"the crawl saw every page once\n")
+    );
+    Ok(())
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_an_error() -> io::Result<()> {
+    for (example, arguments) in [
+        ("letters", &["/no/such/folder"][..]),
+        ("crawler", &["/no/such/folder"]),
+        ("grep", &["needle", "/no/such/folder"]),
+    ] {
+        let mut it = command(example);
+        let output = it.args(arguments).stderr(Stdio::piped()).output()?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("No such file"), "{example}: {stderr}");
+        if example == "grep" {
+            // What can be searched is searched all the same: here, nothing.
+            assert_eq!(output.stdout, b"0 lines in 0 files\n");
+        } else {
+            assert!(!output.status.success(), "{example}");
+            assert!(output.stdout.is_empty(), "{example}");
         }
     }
     Ok(())

@@ -63,6 +63,7 @@ const UNSAFE: &[&str] = &[
     "runtime/coroutine/tests.rs",
     "runtime/driver/clock.rs",
     "runtime/driver/timer.rs",
+    "runtime/fs/file.rs",
     "runtime/io/pollable.rs",
     "runtime/net/names.rs",
     "runtime/net/socket.rs",
@@ -85,9 +86,11 @@ const UNSAFE: &[&str] = &[
     "runtime/sim/home.rs",
     "runtime/sim/simulation.rs",
     "runtime/signal.rs",
+    "runtime/sync/condvar.rs",
     "runtime/sync/lazy_lock.rs",
     "runtime/sync/mutex.rs",
     "runtime/sync/once_lock.rs",
+    "runtime/sync/raw_mutex.rs",
     "runtime/sync/rwlock.rs",
     "runtime/sync/semaphore.rs",
     "runtime/task/join.rs",
@@ -114,6 +117,7 @@ const DEV_DEPENDENCIES: &[&str] = &[
     "httparse",
     "libc",
     "proptest",
+    "serde_json",
 ];
 
 struct Source {

@@ -1,4 +1,4 @@
-//! Figures in rows and columns: printed, drawn, and recorded in `benches/README.md` where that is asked for.
+//! Figures in rows and columns: printed, drawn, and recorded in the README when asked to.
 
 use super::{
     chart::{self, Bar, Group, number},

@@ -56,6 +56,11 @@ impl<T> Sender<T> {
         unsafe { self.channel.as_ref() }
     }
 
+    /// Whether somebody waits for a message.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.channel().shared().lock().receivers.is_empty()
+    }
+
     /// Sends `message`, and waits for room in the buffer or, without a buffer, for a receiver.
     ///
     /// Only the calling green thread waits; outside a runtime, the kernel thread does. Those who wait are

@@ -1,12 +1,14 @@
 //! Files: opened, read and written.
 
+#![expect(unsafe_code, reason = "a raw descriptor may be taken over")]
+
 use crate::wait::blocking;
 use std::{
     fmt,
     fs::{self as system, FileTimes, Metadata, Permissions, TryLockError},
     io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write},
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
         unix::fs::{FileExt, OpenOptionsExt},
     },
     path::Path,
@@ -424,6 +426,19 @@ impl AsFd for File {
 impl AsRawFd for File {
     fn as_raw_fd(&self) -> RawFd {
         self.inner.as_raw_fd()
+    }
+}
+
+impl IntoRawFd for File {
+    fn into_raw_fd(self) -> RawFd {
+        self.inner.into_raw_fd()
+    }
+}
+
+impl FromRawFd for File {
+    unsafe fn from_raw_fd(descriptor: RawFd) -> Self {
+        // SAFETY: the caller's promise: it is an open descriptor that nobody else owns.
+        Self::from(unsafe { OwnedFd::from_raw_fd(descriptor) })
     }
 }
 

@@ -69,6 +69,7 @@ pub struct Stdin {
 /// The standard input, locked: nobody else reads from it.
 pub struct StdinLock<'a> {
     input: MutexGuard<'a, BufReader<Input>>,
+    std: io::Stdin,
 }
 
 /// A handle to the standard input of the process.
@@ -95,6 +96,7 @@ impl Stdin {
     pub fn lock(&self) -> StdinLock<'static> {
         StdinLock {
             input: INPUT.lock().unwrap_or_else(PoisonError::into_inner),
+            std: io::stdin(),
         }
     }
 
@@ -193,7 +195,7 @@ impl Read for Stdin {
 
 /// The descriptor of a standard stream.
 macro_rules! descriptor {
-    ($name:ident) => {
+    ($name:ty) => {
         impl AsRawFd for $name {
             fn as_raw_fd(&self) -> RawFd {
                 self.std.as_raw_fd()
@@ -228,6 +230,7 @@ macro_rules! output {
         #[derive(Debug)]
         pub struct $lock<'a> {
             _section: MutexGuard<'a, ()>,
+            std: io::$name,
         }
 
         #[doc = concat!("A handle to the standard ", $what, " of the process.")]
@@ -244,6 +247,7 @@ macro_rules! output {
             pub fn lock(&self) -> $lock<'static> {
                 $lock {
                     _section: $mutex.lock().unwrap_or_else(PoisonError::into_inner),
+                    std: $std(),
                 }
             }
         }
@@ -313,7 +317,10 @@ macro_rules! output {
 }
 
 descriptor!(Stdin);
+descriptor!(StdinLock<'_>);
 descriptor!(Stdout);
+descriptor!(StdoutLock<'_>);
 descriptor!(Stderr);
+descriptor!(StderrLock<'_>);
 output!(Stdout, StdoutLock, stdout, io::stdout, OUTPUT, "output");
 output!(Stderr, StderrLock, stderr, io::stderr, COMPLAINTS, "error");

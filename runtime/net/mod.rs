@@ -103,6 +103,20 @@ fn first_success<A: ToSocketAddrs, T>(
     }))
 }
 
+/// Accepts until there is something to tell: what was aborted before it was accepted is passed over.
+fn accepted<T>(mut accept: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match accept() {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
+                ) => {}
+            result => return result,
+        }
+    }
+}
+
 /// What all sockets have: `$name` is made of a `$system`, which holds the descriptor of a `$std`.
 macro_rules! common {
     ($name:ident, $system:ty, $std:ty, $simulated:ty) => {
@@ -330,6 +344,87 @@ macro_rules! timeouts {
     };
 }
 
+/// What listeners have, beside ways to be made and to accept: `$name` is made of a `$system`, which holds the
+/// descriptor of a `$std`, and gives out `$stream`s.
+macro_rules! listening {
+    ($name:ident, $system:ty, $std:ty, $stream:ty) => {
+        impl $name {
+            /// The connections that come, without end: each `next` is an [`accept`](Self::accept).
+            pub fn incoming(&self) -> Incoming<'_> {
+                Incoming { listener: self }
+            }
+
+            /// For how long [`accept`](Self::accept) waits; `None` is for ever.
+            ///
+            /// # Errors
+            ///
+            /// `NotConnected` if the listener was [closed](Self::close).
+            pub fn accept_timeout(&self) -> io::Result<Option<Duration>> {
+                self.socket.timeout(Direction::Read)
+            }
+
+            /// Lets each [`accept`](Self::accept) wait for `timeout` at most, and then fail with
+            /// [`TimedOut`](io::ErrorKind::TimedOut). Those that wait already are given `timeout` from now
+            /// on.
+            ///
+            /// # Errors
+            ///
+            /// `InvalidInput` for no time at all; `NotConnected` if the listener was
+            /// [closed](Self::close).
+            pub fn set_accept_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+                self.socket.set_timeout(Direction::Read, timeout)
+            }
+        }
+
+        impl From<$std> for $name {
+            /// Takes over std's listener, and puts it into non-blocking mode: here, calls wait.
+            fn from(system: $std) -> Self {
+                if is_ours(&system) {
+                    // The system refuses this to no socket.
+                    drop(system.set_nonblocking(true));
+                }
+                Self::of(<$system>::from_std(system))
+            }
+        }
+
+        impl From<$name> for $std {
+            /// Gives the descriptor away, with its mode; a duplicate of it if there are clones, which then
+            /// stays in the non-blocking mode that it shares with them.
+            ///
+            /// # Panics
+            ///
+            /// If the listener has clones and there is no descriptor left for a duplicate.
+            #[track_caller]
+            fn from(listener: $name) -> Self {
+                let taken = Socket::take(listener.socket);
+                let system = Self::from(OwnedFd::from(taken.inner));
+                if is_ours(&system) {
+                    // The system refuses this to no socket.
+                    drop(system.set_nonblocking(taken.nonblocking));
+                }
+                system
+            }
+        }
+
+        #[doc = concat!("The connections that come to a [`", stringify!($name), "`], without end.")]
+        #[derive(Debug)]
+        pub struct Incoming<'a> {
+            listener: &'a $name,
+        }
+
+        impl Iterator for Incoming<'_> {
+            type Item = io::Result<$stream>;
+
+            #[track_caller]
+            fn next(&mut self) -> Option<Self::Item> {
+                Some(self.listener.accept().map(|(stream, _)| stream))
+            }
+        }
+
+        impl FusedIterator for Incoming<'_> {}
+    };
+}
+
 /// What std's method of the same name does, and does not wait for.
 macro_rules! delegate {
     ($name:ident: $(
@@ -425,4 +520,4 @@ macro_rules! stream_io {
     };
 }
 
-use {common, delegate, socket::either, stream_io, timeouts};
+use {common, delegate, listening, socket::either, stream_io, timeouts};

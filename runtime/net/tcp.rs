@@ -3,7 +3,8 @@
 #![expect(unsafe_code, reason = "a raw descriptor may be taken over")]
 
 use super::{
-    Shutdown, SocketAddr, ToSocketAddrs, common, delegate, either, first_success,
+    Shutdown, SocketAddr, ToSocketAddrs, accepted, common, delegate, either, first_success,
+    listening,
     socket::{Inner, Short, Socket, is_ours},
     stream_io, timeouts,
 };
@@ -188,6 +189,13 @@ common!(
     Listener
 );
 
+listening!(
+    TcpListener,
+    mio::net::TcpListener,
+    std::net::TcpListener,
+    TcpStream
+);
+
 delegate! { TcpListener:
     /// The address that it listens on.
     fn local_addr(&self) -> SocketAddr;
@@ -223,96 +231,14 @@ impl TcpListener {
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         self.socket.wait(Direction::Read, |it| {
-            loop {
-                let result = match it {
-                    Inner::System(it) => it
-                        .accept()
-                        .map(|(it, from)| (TcpStream::of(OwnedFd::from(it).into()), from)),
-                    Inner::Simulated(it) => it
-                        .accept()
-                        .map(|(it, from)| (TcpStream::of_simulated(it), from)),
-                };
-                match result {
-                    Err(error)
-                        if matches!(
-                            error.kind(),
-                            io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
-                        ) => {}
-                    result => return result,
-                }
-            }
+            accepted(|| match it {
+                Inner::System(it) => it
+                    .accept()
+                    .map(|(it, from)| (TcpStream::of(OwnedFd::from(it).into()), from)),
+                Inner::Simulated(it) => it
+                    .accept()
+                    .map(|(it, from)| (TcpStream::of_simulated(it), from)),
+            })
         })
     }
-
-    /// The connections that come, without end: each `next` is an [`accept`](Self::accept).
-    pub fn incoming(&self) -> Incoming<'_> {
-        Incoming { listener: self }
-    }
-
-    /// For how long [`accept`](Self::accept) waits; `None` is for ever.
-    ///
-    /// # Errors
-    ///
-    /// `NotConnected` if the listener was [closed](Self::close).
-    pub fn accept_timeout(&self) -> io::Result<Option<Duration>> {
-        self.socket.timeout(Direction::Read)
-    }
-
-    /// Lets each [`accept`](Self::accept) wait for `timeout` at most, and then fail with
-    /// [`TimedOut`](io::ErrorKind::TimedOut). Those that wait already are given `timeout` from now
-    /// on.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` for no time at all; `NotConnected` if the listener was [closed](Self::close).
-    pub fn set_accept_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_timeout(Direction::Read, timeout)
-    }
 }
-
-impl From<std::net::TcpListener> for TcpListener {
-    /// Takes over std's listener, and puts it into non-blocking mode: here, calls wait.
-    fn from(system: std::net::TcpListener) -> Self {
-        if is_ours(&system) {
-            // The system refuses this to no socket.
-            drop(system.set_nonblocking(true));
-        }
-        Self::of(mio::net::TcpListener::from_std(system))
-    }
-}
-
-impl From<TcpListener> for std::net::TcpListener {
-    /// Gives the descriptor away, with its mode; a duplicate of it if there are clones, which then
-    /// stays in the non-blocking mode that it shares with them.
-    ///
-    /// # Panics
-    ///
-    /// If the listener has clones and there is no descriptor left for a duplicate.
-    #[track_caller]
-    fn from(listener: TcpListener) -> Self {
-        let taken = Socket::take(listener.socket);
-        let system = Self::from(OwnedFd::from(taken.inner));
-        if is_ours(&system) {
-            // The system refuses this to no socket.
-            drop(system.set_nonblocking(taken.nonblocking));
-        }
-        system
-    }
-}
-
-/// The connections that come to a [`TcpListener`], without end.
-#[derive(Debug)]
-pub struct Incoming<'a> {
-    listener: &'a TcpListener,
-}
-
-impl Iterator for Incoming<'_> {
-    type Item = io::Result<TcpStream>;
-
-    #[track_caller]
-    fn next(&mut self) -> Option<Self::Item> {
-        Some(self.listener.accept().map(|(stream, _)| stream))
-    }
-}
-
-impl FusedIterator for Incoming<'_> {}

@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "a raw descriptor may be taken over")]
 
 use super::{
-    Shutdown, common, delegate, either,
+    Shutdown, accepted, common, delegate, either, listening,
     socket::{Never, Short, Socket, is_ours},
     stream_io, timeouts,
 };
@@ -135,6 +135,13 @@ common!(
     Never<mio::net::UnixListener>
 );
 
+listening!(
+    UnixListener,
+    mio::net::UnixListener,
+    system::UnixListener,
+    UnixStream
+);
+
 delegate! { UnixListener:
     /// The address that it listens on.
     fn local_addr(&self) -> SocketAddr;
@@ -169,43 +176,9 @@ impl UnixListener {
     #[track_caller]
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (stream, address) = self.socket.wait(Direction::Read, |it| {
-            loop {
-                match either!(it, it => it.accept()) {
-                    Err(error)
-                        if matches!(
-                            error.kind(),
-                            io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
-                        ) => {}
-                    result => return result,
-                }
-            }
+            accepted(|| either!(it, it => it.accept()))
         })?;
         Ok((UnixStream::of(OwnedFd::from(stream).into()), address))
-    }
-
-    /// The connections that come, without end: each `next` is an [`accept`](Self::accept).
-    pub fn incoming(&self) -> Incoming<'_> {
-        Incoming { listener: self }
-    }
-
-    /// For how long [`accept`](Self::accept) waits; `None` is for ever.
-    ///
-    /// # Errors
-    ///
-    /// `NotConnected` if the listener was [closed](Self::close).
-    pub fn accept_timeout(&self) -> io::Result<Option<Duration>> {
-        self.socket.timeout(Direction::Read)
-    }
-
-    /// Lets each [`accept`](Self::accept) wait for `timeout` at most, and then fail with
-    /// [`TimedOut`](io::ErrorKind::TimedOut). Those that wait already are given `timeout` from now
-    /// on.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` for no time at all; `NotConnected` if the listener was [closed](Self::close).
-    pub fn set_accept_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_timeout(Direction::Read, timeout)
     }
 }
 
@@ -218,53 +191,6 @@ impl<'a> IntoIterator for &'a UnixListener {
         self.incoming()
     }
 }
-
-impl From<system::UnixListener> for UnixListener {
-    /// Takes over std's listener, and puts it into non-blocking mode: here, calls wait.
-    fn from(listener: system::UnixListener) -> Self {
-        if is_ours(&listener) {
-            // The system refuses this to no socket.
-            drop(listener.set_nonblocking(true));
-        }
-        Self::of(mio::net::UnixListener::from_std(listener))
-    }
-}
-
-impl From<UnixListener> for system::UnixListener {
-    /// Gives the descriptor away, with its mode; a duplicate of it if there are clones, which then
-    /// stays in the non-blocking mode that it shares with them.
-    ///
-    /// # Panics
-    ///
-    /// If the listener has clones and there is no descriptor left for a duplicate.
-    #[track_caller]
-    fn from(listener: UnixListener) -> Self {
-        let taken = Socket::take(listener.socket);
-        let listener = Self::from(OwnedFd::from(taken.inner));
-        if is_ours(&listener) {
-            // The system refuses this to no socket.
-            drop(listener.set_nonblocking(taken.nonblocking));
-        }
-        listener
-    }
-}
-
-/// The connections that come to a [`UnixListener`], without end.
-#[derive(Debug)]
-pub struct Incoming<'a> {
-    listener: &'a UnixListener,
-}
-
-impl Iterator for Incoming<'_> {
-    type Item = io::Result<UnixStream>;
-
-    #[track_caller]
-    fn next(&mut self) -> Option<Self::Item> {
-        Some(self.listener.accept().map(|(stream, _)| stream))
-    }
-}
-
-impl FusedIterator for Incoming<'_> {}
 
 /// A socket for datagrams on this machine: `std::os::unix::net::UnixDatagram`, green.
 ///

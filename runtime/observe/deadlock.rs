@@ -4,7 +4,7 @@
 //!
 //! - every kernel thread of the process but the monitor slept inside this crate until another thread wakes
 //!   it: as an idle worker, as one kept for later, or as one that waits for a ticket without a deadline;
-//! - nothing was runnable, no alarm was set, and nobody waited for a descriptor.
+//! - nothing was runnable, no alarm was set, and nobody waited for a descriptor or a signal.
 //!
 //! How such an instant is found, though one can only look at one thread after the other, stands in
 //! [`naps`]. Two looks must agree, [`PATIENCE`] apart, without a nap between; and at the second the kernel
@@ -22,6 +22,7 @@ use crate::{
         primitives::{Ordering::SeqCst, fence},
     },
     scheduler::{kernel, monitor},
+    signal,
     wait::{home, line::Line, source::POLLER},
 };
 use std::{
@@ -65,7 +66,7 @@ pub(crate) fn line() -> &'static Lock<Line> {
 enum Look {
     /// Something goes on, or will.
     Alive,
-    /// Only a kernel thread that is not ours could do anything.
+    /// Only a kernel thread that is not ours could do anything, or a signal.
     Outside,
     /// Everybody slept when so many naps had begun.
     Asleep(usize),
@@ -73,6 +74,11 @@ enum Look {
 
 /// One look at everything.
 fn look() -> Look {
+    // First, for a signal leaves no nap behind: who waits no more by the time of the rest has been awake since,
+    // which the other look will see.
+    if signal::is_awaited() {
+        return Look::Outside;
+    }
     let began = naps::naps();
     fence(SeqCst); // The count comes before all looks, and
     let mut asleep = naps::asleep();

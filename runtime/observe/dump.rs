@@ -9,8 +9,9 @@
 //!
 //! # What was not done
 //!
-//! *Backtraces of parked stacks*: they need an unwinder that starts from saved registers on a stack that
-//! another thread may take up at any moment.
+//! *Backtraces of stacks that are parked*: they need an unwinder that starts from saved registers, on a copy
+//! of a stack that another thread may take up at any moment. Instead a green thread takes its own before it
+//! parks, where asked for: `wait::backtraces`.
 
 #![expect(unsafe_code, reason = "walks over the slab of records")]
 
@@ -25,6 +26,7 @@ use crate::{
     task::{Stage, Task},
     wait::home::Home,
     wait::{
+        backtraces,
         holder::{Meant, Short},
         reason::Reason,
         ticket::Waiter,
@@ -203,6 +205,9 @@ pub struct GreenThread {
     pub waits_at: Option<&'static Location<'static>>,
     /// Where in the program it was spawned.
     pub spawned_at: &'static Location<'static>,
+    /// The calls that led to where it waits, the innermost first, a line or two for each; if a runtime was
+    /// built to [keep them](crate::RuntimeBuilder::keep_backtraces).
+    pub backtrace: Option<String>,
 }
 
 impl fmt::Display for GreenThread {
@@ -224,7 +229,9 @@ impl fmt::Display for GreenThread {
         if let Some(place) = self.waits_at {
             write!(f, "\n    waits at {place}")?;
         }
-        write!(f, "\n    spawned at {}", self.spawned_at)
+        write!(f, "\n    spawned at {}", self.spawned_at)?;
+        let mut lines = self.backtrace.iter().flat_map(|it| it.lines());
+        lines.try_for_each(|line| write!(f, "\n      {line}"))
     }
 }
 
@@ -274,8 +281,8 @@ impl Dump {
     }
 
     /// The same as JSON: an object with two arrays. `green_threads` holds objects with `id`, `name`, `state`,
-    /// `reason`, `waited_ms`, `waits_for`, `waits_at` and `spawned_at`, which are `null` where there is nothing
-    /// to say. `waits_for` is an object with `holder` and `readers`, or `senders`, `receivers`, `last_sender` and
+    /// `reason`, `waited_ms`, `waits_for`, `waits_at`, `spawned_at` and `backtrace`, which are `null` where there is
+    /// nothing to say. `waits_for` is an object with `holder` and `readers`, or `senders`, `receivers`, `last_sender` and
     /// `last_receiver`, or `end_of`. `deadlocks` holds arrays of objects with `thread`, `reason` and
     /// `waits_at`. Threads in these are objects with `kind`, which is `green` or `kernel`, `id` and `name`.
     ///
@@ -319,6 +326,11 @@ impl Dump {
             write_place(out, thread.waits_at)?;
             out.push_str(",\"spawned_at\":");
             write_place(out, Some(thread.spawned_at))?;
+            out.push_str(",\"backtrace\":");
+            match &thread.backtrace {
+                Some(backtrace) => write_string(out, backtrace)?,
+                None => out.push_str("null"),
+            }
             out.push('}');
         }
         out.push_str("],\"deadlocks\":[");
@@ -467,6 +479,7 @@ pub(super) fn take(runtime: Option<&Scheduler>) -> Dump {
     let threads = seen.into_iter().map(|(mut thread, found)| {
         if thread.state == State::Parked {
             thread.waits_for = found.and_then(|it| tell(it, named));
+            thread.backtrace = backtraces::of(thread.id);
         }
         thread
     });
@@ -590,5 +603,6 @@ fn look(task: &Task, all: &[Arc<Scheduler>]) -> Option<GreenThread> {
         waited: waits.then(|| clock::since_tick(seen.since)),
         waits_at: seen.place.filter(|_| waits),
         spawned_at: task.spawned_at(),
+        backtrace: None,
     })
 }

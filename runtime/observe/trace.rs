@@ -308,7 +308,9 @@ impl Trace {
             drop(turns);
             lost += count - kept.len();
             let (newer, older) = kept.split_at(count % kept.len().max(1));
-            for turn in older.iter().chain(newer) {
+            // One that began before this trace, during an earlier one, is not in it.
+            let since = |it: &&Turn| it.start >= self.since;
+            for turn in older.iter().chain(newer).filter(since) {
                 line.clear();
                 // As above.
                 _ = turn.write(&mut line, self.since, process, ring.thread);

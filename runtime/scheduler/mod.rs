@@ -243,7 +243,7 @@ impl Scheduler {
             .is_multiple_of(64)
         {
             // SAFETY: a runnable task is alive.
-            unsafe { task.as_ref() }.queued_at(clock::raw_ns());
+            unsafe { task.as_ref() }.queued_at(clock::raw_ns(), true);
         }
         self.injector.push(Runnable(task)); // S1
         self.wake_one();

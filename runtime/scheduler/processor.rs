@@ -247,7 +247,9 @@ impl Processor {
     /// A trace has begun, or ended; after T1: that was written, and T2: a fence. If the owner writes at the
     /// same time, it has seen that, or this comes last.
     pub(crate) fn trace_changes(&self) {
-        self.attention.store(trace(), Relaxed);
+        // A sample that is due stays so, but for one that begins or ends at this very instant.
+        let sample = self.attention.load(Relaxed) & SAMPLE;
+        self.attention.store(sample | trace(), Relaxed);
     }
 
     /// Own: `task` becomes runnable while somebody looks: notes when.
@@ -256,7 +258,7 @@ impl Processor {
         let attention = self.attention.load(Relaxed);
         self.attention.store(attention & !SAMPLE, Relaxed);
         // SAFETY: a runnable task is alive.
-        unsafe { task.as_ref() }.queued_at(clock::raw_ns());
+        unsafe { task.as_ref() }.queued_at(clock::raw_ns(), attention & SAMPLE != 0);
     }
 
     /// Own: one turn begins; every so many turns it is time to look around.

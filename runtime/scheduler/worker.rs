@@ -707,9 +707,10 @@ impl Worker {
         let (traced, noted) = (processor.attention() & TRACE != 0, record.queued() != 0);
         let start = if traced || noted { clock::raw_ns() } else { 0 };
         let delay = noted.then(|| record.take_run_delay(start));
-        if let Some(delay) = delay {
+        if let Some((delay, true)) = delay {
             processor.counters.run_delay.add(delay);
         }
+        let delay = delay.map(|it| it.0);
         let how = self.turn_of(record, fiber);
         if traced {
             let ended = match how {

@@ -9,7 +9,11 @@
 //! chance of at least `1 / (threads * steps ^ (depth - 1))` in each run, however long the threads are.
 //! One addition: who yields falls behind too, so that a loop which waits for another by yielding ends.
 
-use crate::base::rng::Rng;
+use crate::{base::rng::Rng, task::Task};
+use std::{
+    collections::{BTreeSet, BinaryHeap},
+    ptr::NonNull,
+};
 
 /// The lowest priority that a green thread starts with.
 const FIRST: u64 = 1 << 63;
@@ -114,42 +118,106 @@ impl Choice {
         }
     }
 
-    /// Which of `ready`, by their priorities, or of `due` alarms, in numbers from there on, comes next.
+    /// Which of so many that can run, or of `due` alarms, in numbers from there on, comes next. By
+    /// priorities the number of who can run does not matter: the highest does.
     /// There is at least one of either.
     #[inline]
-    pub(super) fn next(
-        &self,
-        ready: usize,
-        due: usize,
-        priorities: impl Iterator<Item = u64>,
-    ) -> usize {
+    pub(super) fn next(&self, ready: usize, due: usize) -> usize {
         if self.priorities.is_none() || ready == 0 {
             return self.below(ready + due);
         }
         if due > 0 && self.below(2) == 0 {
             return ready + self.below(due);
         }
-        let best = priorities.enumerate().max_by_key(|(_, it)| *it);
-        best.map_or(0, |(index, _)| index)
+        0
     }
 
-    /// Whether the running green thread, which need not wait, lets others run.
-    pub(super) fn gives_way(
-        &self,
-        own: u64,
-        due: usize,
-        mut others: impl ExactSizeIterator<Item = u64>,
-    ) -> bool {
-        if self.priorities.is_none() {
-            return self.below(others.len() + due + 1) > 0;
+    /// Whether the running green thread, which need not wait, lets one of those run that can.
+    pub(super) fn gives_way(&self, own: u64, due: usize, ready: &ReadyList) -> bool {
+        match ready {
+            ReadyList::Lot(others) => self.below(others.len() + due + 1) > 0,
+            ReadyList::Ranked(others) => {
+                others.peek().is_some_and(|it| it.priority > own) || due > 0 && self.below(2) == 0
+            }
         }
-        others.any(|it| it > own) || due > 0 && self.below(2) == 0
+    }
+}
+
+/// One that can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ready {
+    pub(super) priority: u64,
+    pub(super) id: u64,
+    pub(super) task: NonNull<Task>,
+}
+
+/// All that can run, so kept that the next is found at once however many they are.
+#[derive(Debug)]
+pub(super) enum ReadyList {
+    Lot(Vec<Ready>),
+    Ranked(BinaryHeap<Ready>),
+}
+
+impl ReadyList {
+    pub(super) fn new(strategy: Strategy) -> Self {
+        match strategy {
+            Strategy::Lot => Self::Lot(Vec::new()),
+            Strategy::Priorities { .. } => Self::Ranked(BinaryHeap::new()),
+        }
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Lot(all) => all.len(),
+            Self::Ranked(all) => all.len(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, ready: Ready) {
+        match self {
+            Self::Lot(all) => all.push(ready),
+            Self::Ranked(all) => all.push(ready),
+        }
+    }
+
+    /// Takes one out: by the [number](Choice::next) that was drawn, or the highest.
+    #[inline]
+    pub(super) fn take(&mut self, index: usize) -> Option<Ready> {
+        match self {
+            Self::Lot(all) => (index < all.len()).then(|| all.swap_remove(index)),
+            Self::Ranked(all) if index < all.len() => all.pop(),
+            Self::Ranked(_) => None,
+        }
+    }
+
+    /// Their numbers.
+    pub(super) fn ids(&self) -> BTreeSet<u64> {
+        match self {
+            Self::Lot(all) => all.iter().map(|it| it.id).collect(),
+            Self::Ranked(all) => all.iter().map(|it| it.id).collect(),
+        }
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::{CHANGED, Choice, FIRST, Strategy};
+    use super::{CHANGED, Choice, FIRST, Ready, ReadyList, Strategy};
+    use std::ptr::NonNull;
+
+    /// Those with these priorities; nobody looks at the tasks.
+    fn list(strategy: Strategy, priorities: &[u64]) -> ReadyList {
+        let mut list = ReadyList::new(strategy);
+        for (priority, id) in priorities.iter().zip(1..) {
+            list.push(Ready {
+                priority: *priority,
+                id,
+                task: NonNull::dangling(),
+            });
+        }
+        list
+    }
 
     #[test]
     fn the_highest_priority_runs_until_it_changes() {
@@ -157,12 +225,16 @@ mod tests {
         let mut choice = Choice::new(3, strategy);
         let mut own = choice.priority();
         assert!(own >= FIRST);
-        let others = [FIRST - 1, 5];
-        assert_eq!(choice.next(3, 0, [5, own, 7].into_iter()), 1);
-        assert!(!choice.gives_way(own, 0, others.into_iter()));
+        let others = list(strategy, &[FIRST - 1, 5]);
+        let mut all = list(strategy, &[5, own, 7]);
+        assert_eq!(choice.next(3, 0), 0);
+        assert_eq!(all.take(0).map(|it| it.id), Some(2));
+        assert_eq!(all.take(1).map(|it| it.id), Some(3));
+        assert_eq!((all.take(1), all.len()), (None, 1));
+        assert!(!choice.gives_way(own, 0, &others));
         assert!(choice.step(&mut own));
         assert!((CHANGED..FIRST).contains(&own));
-        assert!(choice.gives_way(own, 0, others.into_iter()));
+        assert!(choice.gives_way(own, 0, &others));
         let before = own;
         assert!(!choice.step(&mut own), "there was one change");
         assert_eq!(own, before);
@@ -175,7 +247,7 @@ mod tests {
         let choice = Choice::new(1, Strategy::Lot);
         let mut seen = [0; 5];
         for _ in 0..10_000 {
-            seen[choice.next(3, 2, [0; 3].into_iter())] += 1;
+            seen[choice.next(3, 2)] += 1;
         }
         assert!(
             seen.iter().all(|it| (1_800..2_200).contains(it)),

@@ -226,9 +226,8 @@ impl Home for Simulation {
         choice.step(&mut running.priority);
         self.running.set(running);
         let ready = self.ready.borrow();
-        let others = ready.iter().map(|it| it.priority);
         let due = self.due();
-        let gives_way = choice.gives_way(running.priority, due, others);
+        let gives_way = choice.gives_way(running.priority, due, &ready);
         let too_long = choice.steps() >= self.limit.get();
         drop((choice, ready));
         if too_long && self.impatient.get() {

@@ -34,7 +34,7 @@
 #![expect(unsafe_code, reason = "switches stacks")]
 
 use super::{
-    choice::{Choice, Strategy},
+    choice::{Choice, Ready, ReadyList, Strategy},
     clock::Clock,
     home::wake,
     log::{Log, What},
@@ -64,7 +64,7 @@ use crate::{
 };
 use std::{
     cell::{Cell, OnceCell, RefCell},
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt::Write,
     io,
     panic::Location,
@@ -87,14 +87,6 @@ const CLOSING_STEPS: u64 = 10_000;
 const CLOSING_STEPS_EACH: u64 = 100;
 /// How long one that another kernel thread has called may take to be woken.
 const FOREIGN_WAKE: Duration = Duration::from_secs(1);
-
-/// One that can run.
-#[derive(Debug)]
-pub(super) struct Ready {
-    pub(super) task: NonNull<Task>,
-    pub(super) id: u64,
-    pub(super) priority: u64,
-}
 
 /// One that has not ended, with the runtime's share in its record.
 #[derive(Debug)]
@@ -178,7 +170,7 @@ pub(super) struct Simulation {
     /// Made when it is asked for first.
     network: OnceCell<Arc<Network>>,
     pub(super) log: RefCell<Log>,
-    pub(super) ready: RefCell<Vec<Ready>>,
+    pub(super) ready: RefCell<ReadyList>,
     /// All that have not ended, by their numbers.
     pub(super) members: RefCell<BTreeMap<u64, Member>>,
     pub(super) running: Cell<Running>,
@@ -213,7 +205,7 @@ impl Simulation {
             clock: RefCell::new(Clock::new()),
             network: OnceCell::new(),
             log: RefCell::new(Log::new(plan.most_events)),
-            ready: RefCell::new(Vec::new()),
+            ready: RefCell::new(ReadyList::new(plan.strategy)),
             members: RefCell::new(BTreeMap::new()),
             running: Cell::new(NOBODY),
             spawned: Cell::new(0),
@@ -305,7 +297,7 @@ impl Simulation {
             let network = self.network.get();
             let arriving = network.map_or(0, |it| it.due());
             let due = clock.due() + arriving;
-            if ready.is_empty() && due == 0 {
+            if ready.len() == 0 && due == 0 {
                 let next = clock.next().into_iter();
                 if let Some(next) = next.chain(network.and_then(|it| it.next())).min() {
                     clock.move_to(next);
@@ -321,22 +313,22 @@ impl Simulation {
                 };
             }
             let mut choice = self.choice.borrow_mut();
-            let priorities = ready.iter().map(|it| it.priority);
-            let index = choice.next(ready.len(), due, priorities);
-            if let Some(chosen) = ready.get_mut(index) {
+            let count = ready.len();
+            let index = choice.next(count, due);
+            if let Some(mut chosen) = ready.take(index) {
                 if choice.step(&mut chosen.priority) {
+                    ready.push(chosen);
                     continue;
                 }
-                let chosen = ready.swap_remove(index);
                 drop((ready, clock, choice));
                 self.run(context, &chosen);
             } else if let Some(network) = network
-                && let Some(at) = (index - ready.len()).checked_sub(clock.due())
+                && let Some(at) = (index - count).checked_sub(clock.due())
             {
                 drop((ready, clock, choice));
                 network.arrive(at);
             } else {
-                let waiter = clock.fire(index - ready.len());
+                let waiter = clock.fire(index - count);
                 drop((ready, clock, choice));
                 // SAFETY: an alarm is set only as long as its waiter waits.
                 let task = unsafe { Task::of(waiter) };
@@ -437,7 +429,7 @@ impl Simulation {
         } else {
             0
         };
-        self.ready.borrow_mut().push(Ready { task, id, priority });
+        self.ready.borrow_mut().push(Ready { priority, id, task });
     }
 
     /// Makes those runnable that were woken from outside: the number of the first.
@@ -499,7 +491,7 @@ impl Simulation {
 
     /// Each green thread, in a line.
     pub(super) fn dump(&self) -> String {
-        let can_run: BTreeSet<_> = self.ready.borrow().iter().map(|it| it.id).collect();
+        let can_run = self.ready.borrow().ids();
         let mut text = String::new();
         for (id, member) in &*self.members.borrow() {
             // SAFETY: a member is alive by the runtime's share.

@@ -4,7 +4,10 @@ use crate::{
     base::{lock::Lock, primitives::const_fn},
     wait::{NO_SLOT, line::Line, reason::Reason, wait_in_line},
 };
-use std::fmt;
+use std::{
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+};
 
 /// Where several threads wait for each other, round after round: [`std::sync::Barrier`], green.
 ///
@@ -40,6 +43,10 @@ struct Round {
     arrived: usize,
     line: Line,
 }
+
+// A panic comes between no two changes of a round.
+impl UnwindSafe for Barrier {}
+impl RefUnwindSafe for Barrier {}
 
 /// Whether a thread was the one of its round that leads.
 pub struct BarrierWaitResult {

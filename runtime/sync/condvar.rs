@@ -4,24 +4,40 @@
 //! mutex and notifies afterwards finds it there. For the same reason a look at [`waiting`], a plain
 //! count, is enough for a notification that finds nobody: the mutex has passed the count on.
 //!
-//! A notification calls a waiter, and only that wakes it: there are no spurious wake-ups. One that was
-//! called and then is called off before it has the mutex again passes its notification on.
+//! A notification of one calls a waiter, and only that wakes it: there are no spurious wake-ups. One that
+//! was called and then is called off before it has the mutex again passes its notification on.
+//!
+//! A notification of all wakes one at most. They all want the mutex next, and only one can have it; so they
+//! are moved to its line as they stand there, and it calls them one after the other. Of a thousand, each is
+//! woken once. Who is late after that was notified in time; who is called off leaves the mutex's line,
+//! and has nothing to pass on, as all were notified.
+//!
+//! # What was not done
+//!
+//! *Moving the one that [`notify_one`](Condvar::notify_one) calls*, if the mutex is locked: a green thread
+//! that is woken runs after its waker has given way, which mostly is after the mutex was unlocked.
 //!
 //! [`waiting`]: Condvar
 
-use super::{LockResult, Mutex, MutexGuard, PoisonError};
+#![expect(
+    unsafe_code,
+    reason = "those who wait hold the mutex to which they are moved"
+)]
+
+use super::{LockResult, Mutex, MutexGuard, PoisonError, raw_mutex::RawMutex};
 use crate::{
     base::{
         lock::Lock,
         primitives::{AtomicUsize, Ordering::Relaxed, const_fn},
     },
     wait::{
-        End, NO_SLOT, Place, TimedOut, deadline_after, line::Line, now, reason::Reason, wait_at,
+        End, Late, NO_SLOT, Place, deadline_after, line::Line, now, reason::Reason, wait_movable,
     },
 };
 use std::{
     fmt,
     panic::{Location, RefUnwindSafe, UnwindSafe},
+    ptr::NonNull,
     time::{Duration, Instant},
 };
 
@@ -29,8 +45,13 @@ use std::{
 #[derive(Debug)]
 struct Queue {
     line: Line,
-    mutex: usize,
+    /// Of all who stand in the line; `None` before the first. Each of them has borrowed it.
+    mutex: Option<NonNull<RawMutex>>,
 }
+
+// SAFETY: the mutex is only used while those stand in the line who have borrowed it, and may be used from
+// any thread.
+unsafe impl Send for Queue {}
 
 /// Waits for a change of what a [`Mutex`] guards: [`std::sync::Condvar`], green.
 ///
@@ -101,7 +122,7 @@ impl Condvar {
                 waiting: AtomicUsize::new(0),
                 queue: Lock::new(Queue {
                     line: Line::new(),
-                    mutex: 0,
+                    mutex: None,
                 }),
             }
         }
@@ -225,14 +246,18 @@ impl Condvar {
     ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
         let mutex: &'a Mutex<T> = guard.mutex();
         let mut pass_on = PassOn { to: None };
-        let waited = self.stand_and_wait(mutex.identity(), deadline, || drop(guard));
-        if waited.is_ok() {
-            pass_on.to = Some(self);
-        }
-        let guard = mutex.lock();
+        let waited = self.stand_and_wait(mutex.raw(), deadline, || drop(guard));
+        let guard = match waited {
+            Ok(Notified::WithAll) => mutex.lock_adopted(),
+            Ok(Notified::Alone) => {
+                pass_on.to = Some(self);
+                mutex.lock()
+            }
+            Err(Late { .. }) => mutex.lock(),
+        };
         pass_on.to = None;
         let result = WaitTimeoutResult {
-            late: waited.is_err(),
+            late: waited == Err(Late { moved: false }),
         };
         match guard {
             Ok(guard) => Ok((guard, result)),
@@ -244,14 +269,14 @@ impl Condvar {
     #[track_caller]
     fn stand_and_wait(
         &self,
-        mutex: *const (),
+        mutex: &RawMutex,
         deadline: Option<Instant>,
         unlock: impl FnOnce(),
-    ) -> Result<(), TimedOut> {
+    ) -> Result<Notified, Late> {
         let mut queue = self.queue.lock();
         if queue.line.is_empty() {
-            queue.mutex = mutex.addr();
-        } else if queue.mutex != mutex.addr() {
+            queue.mutex = Some(NonNull::from(mutex));
+        } else if queue.mutex != Some(NonNull::from(mutex)) {
             drop(queue);
             panic!("a condition variable is waited for with one mutex at a time");
         }
@@ -261,22 +286,27 @@ impl Condvar {
             caller: Location::caller(),
             end: End::Back,
             slot: NO_SLOT,
+            reason: Reason::Condvar,
             subject: 0,
         };
         let mut leaving = Leaving {
             condvar: Some(self),
         };
-        wait_at(
+        let moved = wait_movable(
             &self.queue,
             queue,
             |it| &mut it.line,
+            mutex.line(),
             place,
-            Reason::Condvar,
             deadline,
             unlock,
         )?;
         leaving.condvar = None;
-        Ok(())
+        Ok(if moved {
+            Notified::WithAll
+        } else {
+            Notified::Alone
+        })
     }
 
     /// Wakes the one that has waited longest, if anybody waits.
@@ -293,18 +323,38 @@ impl Condvar {
         drop(called);
     }
 
-    /// Wakes all who wait now; who comes later waits.
+    /// Notifies all who wait now; who comes later waits. They are woken one after the other, as each leaves the
+    /// mutex to the next.
     pub fn notify_all(&self) {
         crate::wait::point();
         if self.waiting.load(Relaxed) == 0 {
             return;
         }
         let mut queue = self.queue.lock();
-        let calls = queue.line.call_all();
-        self.waiting.store(queue.line.len(), Relaxed);
+        let Queue { line, mutex } = &mut *queue;
+        let called = match mutex {
+            Some(mutex) if !line.is_empty() => {
+                // SAFETY: whoever stands in the line has borrowed it, and leaves under the line's lock.
+                let mutex = unsafe { mutex.as_ref() };
+                // SAFETY: they wait by `stand_and_wait`, which names this mutex's line, and then do as
+                // those whom it adopted.
+                unsafe { mutex.adopt(line) }
+            }
+            _ => None,
+        };
+        self.waiting.store(0, Relaxed);
         drop(queue);
-        calls.wake();
+        drop(called);
     }
+}
+
+/// How a notification came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Notified {
+    /// To this waiter alone, who may have to pass it on.
+    Alone,
+    /// To all, who were moved to the mutex's line; it was called there.
+    WithAll,
 }
 
 /// Counts again after somebody has left the line without being called.
@@ -338,6 +388,7 @@ mod model {
     use super::Condvar;
     use crate::sync::Mutex;
     use loom::{model::Builder, sync::Arc, thread};
+    use std::time::Duration;
 
     /// Whoever changes the value and then notifies is not missed, whichever way it notifies.
     #[test]
@@ -364,6 +415,51 @@ mod model {
                 for other in others {
                     other.join().expect("no panic");
                 }
+            });
+        }
+    }
+
+    /// All who were notified at once get the mutex, one after the other: whether it was held by then or
+    /// not, and though one of them is late when it stands in the mutex's line already.
+    #[test]
+    fn all_who_are_notified_get_the_mutex() {
+        for (held, late) in [(true, false), (false, false), (true, true), (false, true)] {
+            let mut builder = Builder::new();
+            builder.preemption_bound = Some(2);
+            builder.check(move || {
+                let shared = Arc::new((Mutex::new((false, 0)), Condvar::new()));
+                let waiters = [false, late].map(|late| {
+                    let shared = Arc::clone(&shared);
+                    thread::spawn(move || {
+                        let mut guard = shared.0.lock().expect("not poisoned");
+                        if late && !guard.0 {
+                            // In a model the time is always over.
+                            let waited = shared.1.wait_timeout(guard, Duration::ZERO);
+                            let (now, result) = waited.expect("not poisoned");
+                            assert!(now.0 || result.timed_out());
+                            guard = now;
+                        } else {
+                            guard = shared
+                                .1
+                                .wait_while(guard, |it| !it.0)
+                                .expect("not poisoned");
+                        }
+                        guard.1 += 1;
+                    })
+                });
+                let mut guard = shared.0.lock().expect("not poisoned");
+                guard.0 = true;
+                if held {
+                    shared.1.notify_all();
+                    drop(guard);
+                } else {
+                    drop(guard);
+                    shared.1.notify_all();
+                }
+                for waiter in waiters {
+                    waiter.join().expect("no panic");
+                }
+                assert_eq!(shared.0.lock().expect("not poisoned").1, 2);
             });
         }
     }

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "a mutex hands out references to its value")]
 
 use super::{
-    poison::{Entry, Flag},
+    poison::{Entry, Flag, guard, lock},
     raw_mutex::RawMutex,
 };
 use crate::{base::primitives::const_fn, wait::deadline_after};
@@ -59,9 +59,7 @@ unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
-// After a panic the value is reached through the poison alone.
-impl<T: ?Sized> UnwindSafe for Mutex<T> {}
-impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
+lock!(Mutex);
 
 impl<T> Mutex<T> {
     const_fn! {
@@ -81,16 +79,6 @@ impl<T> Mutex<T> {
                 value: UnsafeCell::new(value),
             }
         }
-    }
-
-    /// Gives back the value. Nobody else can have the mutex, so nobody waits.
-    ///
-    /// # Errors
-    ///
-    /// If it is poisoned; the value is in the error.
-    pub fn into_inner(self) -> LockResult<T> {
-        let Self { poison, value, .. } = self;
-        poison.judge(value.into_inner())
     }
 }
 
@@ -167,54 +155,6 @@ impl<T: ?Sized> Mutex<T> {
             not_send: PhantomData,
         })
     }
-
-    /// Whether a panic has poisoned it. Unless it is locked this may change at any time.
-    #[inline]
-    pub fn is_poisoned(&self) -> bool {
-        self.poison.get()
-    }
-
-    /// Takes the poison away: later locks succeed. For who has put the value in order again.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use sward::sync::{Mutex, PoisonError};
-    ///
-    /// let mutex = Mutex::new(1);
-    /// let value = mutex.lock().unwrap_or_else(|poisoned| {
-    ///     let mut guard = poisoned.into_inner();
-    ///     *guard = 0;
-    ///     mutex.clear_poison();
-    ///     guard
-    /// });
-    /// assert_eq!(*value, 1);
-    /// ```
-    #[inline]
-    pub fn clear_poison(&self) {
-        self.poison.clear();
-    }
-
-    /// The value. Nobody else has the mutex, so it is not locked.
-    ///
-    /// # Errors
-    ///
-    /// If it is poisoned; the reference is in the error.
-    pub fn get_mut(&mut self) -> LockResult<&mut T> {
-        self.poison.judge(self.value.get_mut())
-    }
-}
-
-impl<T> From<T> for Mutex<T> {
-    fn from(value: T) -> Self {
-        Self::new(value)
-    }
-}
-
-impl<T: Default> Default for Mutex<T> {
-    fn default() -> Self {
-        Self::new(T::default())
-    }
 }
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
@@ -248,8 +188,7 @@ pub struct MutexGuard<'a, T: ?Sized> {
     not_send: PhantomData<*const ()>,
 }
 
-// SAFETY: a shared guard gives shared references to the value alone.
-unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
+guard!(MutexGuard, mutex, mut);
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
     /// Whose guard this is.
@@ -259,27 +198,20 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
 }
 
 impl<T: ?Sized> Mutex<T> {
-    /// Something that tells this mutex from others.
-    pub(super) fn identity(&self) -> *const () {
-        (&raw const self.raw).cast()
+    /// The lock itself.
+    pub(super) fn raw(&self) -> &RawMutex {
+        &self.raw
     }
-}
 
-impl<T: ?Sized> Deref for MutexGuard<'_, T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: the guard's holder has locked the mutex, so nobody else uses the value.
-        unsafe { &*self.mutex.value.get() }
-    }
-}
-
-impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as above, and the guard is borrowed uniquely.
-        unsafe { &mut *self.mutex.value.get() }
+    /// Locks it as one of those whom the raw lock has adopted and called.
+    ///
+    /// # Errors
+    ///
+    /// If it is poisoned; the guard is in the error.
+    #[track_caller]
+    pub(super) fn lock_adopted(&self) -> LockResult<MutexGuard<'_, T>> {
+        self.raw.lock_adopted();
+        self.guard()
     }
 }
 
@@ -288,17 +220,5 @@ impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         self.mutex.poison.leave(self.entry);
         self.mutex.raw.unlock();
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&**self, f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&**self, f)
     }
 }

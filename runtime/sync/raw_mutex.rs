@@ -24,10 +24,15 @@
 //! the line's lock, or by the step that clears the other. Hence a waiter that was called sees from
 //! [`WOKEN`], which only it would clear, whether it has to compete or was given the lock.
 //!
+//! *Adoption*: who waited for something else, under this lock, can be moved to the line as they stand
+//! ([`adopt`](RawMutex::adopt)): a thousand who were notified of a change are not woken to find the lock taken.
+//!
 //! # No wake-up is lost
 //!
 //! - A waiter joins the line with [`LOCKED`] set, or [`STARVING`]: by the compare-exchange that sets
 //!   [`WAITERS`]. So the holder sees it when it unlocks, and then waits for the line's lock.
+//! - Who is adopted joins it when nobody may hold the lock; then the first of the line is woken by who
+//!   moved it there.
 //! - A holder that sees [`WOKEN`] wakes nobody: the woken one will take the lock, and wakes others when
 //!   it unlocks; or finds it locked, clears [`WOKEN`], and that holder wakes.
 //! - A waiter that is late or called off was not called: it has nothing to pass on. One that was woken
@@ -39,6 +44,8 @@
 //!
 //! Who holds it is noted for those who look, see [`holder`](crate::wait::holder).
 
+#![expect(unsafe_code, reason = "waiters are moved from another line")]
+
 use crate::{
     base::{
         lock::Lock,
@@ -49,7 +56,12 @@ use crate::{
         },
     },
     wait::{
-        End, NO_SLOT, Place, TimedOut, holder::Holder, line::Line, now, reason::Reason, wait_at,
+        End, NO_SLOT, Place, TimedOut,
+        holder::Holder,
+        line::{Called, Line},
+        now,
+        reason::Reason,
+        wait_at,
     },
 };
 use std::{panic::Location, ptr, time::Instant};
@@ -87,7 +99,16 @@ impl RawMutex {
     pub(super) fn lock(&self) {
         if !self.try_lock_new() {
             // Without a deadline it cannot be late.
-            _ = self.lock_slowly(None);
+            _ = self.lock_slowly(None, 0);
+        }
+    }
+
+    /// Takes the lock, as one of those whom it [adopted](Self::adopt) and then called.
+    #[track_caller]
+    pub(super) fn lock_adopted(&self) {
+        if !self.was_handed_over(None) {
+            // Without a deadline it cannot be late.
+            _ = self.lock_slowly(None, WOKEN);
         }
         self.holder.set();
     }
@@ -102,7 +123,7 @@ impl RawMutex {
         deadline: impl FnOnce() -> Option<Instant>,
     ) -> Result<(), TimedOut> {
         if !self.try_lock_new() {
-            self.lock_slowly(deadline())?;
+            self.lock_slowly(deadline(), 0)?;
         }
         self.holder.set();
         Ok(())
@@ -143,12 +164,11 @@ impl RawMutex {
         false
     }
 
+    /// Waits for the lock; `woken` is [`WOKEN`] if this waiter is the one that it speaks of, else nothing.
     #[cold]
     #[track_caller]
-    fn lock_slowly(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
+    fn lock_slowly(&self, deadline: Option<Instant>, mut woken: u32) -> Result<(), TimedOut> {
         let mut since = None;
-        // `WOKEN` once this waiter is the one that it speaks of.
-        let mut woken = 0;
         loop {
             if self.try_lock_with(woken) {
                 return Ok(());
@@ -184,34 +204,75 @@ impl RawMutex {
             let place = Place {
                 end,
                 slot: NO_SLOT,
+                reason: Reason::Mutex,
                 subject: ptr::from_ref(&self.holder).addr(),
                 caller: Location::caller(),
             };
-            wait_at(
-                &self.line,
-                line,
-                |it| it,
-                place,
-                Reason::Mutex,
-                deadline,
-                || {},
-            )?;
-            // Relaxed: nobody but this waiter clears it, and the wake-up came after it was set.
-            let word = self.word.load(Relaxed);
-            if word & WOKEN == 0 {
-                self.end_starvation(word, since);
+            wait_at(&self.line, line, |it| it, place, deadline)?;
+            if self.was_handed_over(since) {
                 return Ok(());
             }
             woken = WOKEN;
         }
     }
 
-    /// The lock was handed to a waiter: it goes back to barging if it was the last, or waited little.
-    fn end_starvation(&self, word: u32, since: Option<Instant>) {
+    /// Whether the caller, a waiter who was called, has the lock now; else it was woken to compete. If it
+    /// was the last, or waited little, that ends starvation.
+    fn was_handed_over(&self, since: Option<Instant>) -> bool {
+        // Relaxed: nobody but this waiter clears `WOKEN`, and the wake-up came after it was set.
+        let word = self.word.load(Relaxed);
+        if word & WOKEN != 0 {
+            return false;
+        }
         let waited = since.map_or(PATIENCE, |it| now().saturating_duration_since(it));
         if word & WAITERS == 0 || waited < PATIENCE {
             self.word.fetch_and(!STARVING, Relaxed);
         }
+        true
+    }
+
+    /// The line of those who wait for this lock, for who may be [adopted](Self::adopt).
+    pub(super) fn line(&self) -> &Lock<Line> {
+        &self.line
+    }
+
+    /// Lets all who stand in `line` wait for this lock, behind those who do so already. They will be called
+    /// one after the other, as it becomes free; if nobody has it now, the first is called at once, and
+    /// is to be woken when the lock of `line` is let go.
+    ///
+    /// # Safety
+    ///
+    /// They all wait by [`wait_movable`](crate::wait::wait_movable), with [`line`](Self::line) as the
+    /// second, and take this lock by [`lock_adopted`](Self::lock_adopted) if they are called there.
+    #[must_use]
+    pub(super) unsafe fn adopt(&self, others: &mut Line) -> Option<Called> {
+        let mut line = self.line.lock();
+        // SAFETY: the caller's promise, and the lock of the second line is ours.
+        unsafe { others.move_to(&mut line) };
+        // Relaxed: nothing is taken or let go of. Whoever holds the lock at this step sees the flag when it
+        // unlocks, and then waits for the line's lock.
+        let before = self.word.fetch_or(WAITERS, Relaxed);
+        if before & (LOCKED | WOKEN | STARVING) != 0 {
+            return None;
+        }
+        let called = self.call_to_compete(&mut line);
+        drop(line);
+        called
+    }
+
+    /// Calls the first of the line, who will compete for the lock. Under the line's lock, with neither
+    /// [`WOKEN`] nor [`STARVING`].
+    fn call_to_compete(&self, line: &mut Line) -> Option<Called> {
+        let called = line.call_first();
+        // Relaxed: these do not let go of the lock, nor take it.
+        if called.is_none() || line.is_empty() {
+            // Who still stands there was called elsewhere, and is about to leave.
+            self.word.fetch_and(!WAITERS, Relaxed);
+        }
+        if called.is_some() {
+            self.word.fetch_or(WOKEN, Relaxed);
+        }
+        called
     }
 
     /// Lets go of the lock, which the caller holds.
@@ -251,16 +312,7 @@ impl RawMutex {
             self.word.store(next, Release);
             called
         } else if word & WAITERS != 0 {
-            let called = line.call_first();
-            // Relaxed: these do not let go of the lock, nor take it.
-            if called.is_none() || line.is_empty() {
-                // Who still stands there was called elsewhere, and is about to leave.
-                self.word.fetch_and(!WAITERS, Relaxed);
-            }
-            if called.is_some() {
-                self.word.fetch_or(WOKEN, Relaxed);
-            }
-            called
+            self.call_to_compete(&mut line)
         } else {
             None
         };
@@ -290,7 +342,6 @@ mod model {
     }
 
     impl Counter {
-        #[expect(unsafe_code, reason = "the section under test")]
         fn add(&self) {
             self.value.with_mut(|it| {
                 // SAFETY: loom checks that nobody else is here.

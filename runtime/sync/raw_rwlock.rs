@@ -206,10 +206,11 @@ impl RawRwLock {
 
     /// Where the caller stands.
     #[track_caller]
-    fn place(&self) -> Place {
+    fn place(&self, reason: Reason) -> Place {
         Place {
             end: End::Back,
             slot: NO_SLOT,
+            reason,
             subject: ptr::from_ref(self).addr(),
             caller: Location::caller(),
         }
@@ -227,10 +228,8 @@ impl RawRwLock {
             &self.lines,
             lines,
             |it| &mut it.readers,
-            self.place(),
-            Reason::Read,
+            self.place(Reason::Read),
             deadline,
-            || {},
         )?;
         leaving.lock = None;
         Ok(())
@@ -249,10 +248,8 @@ impl RawRwLock {
             &self.lines,
             lines,
             |it| &mut it.writers,
-            self.place(),
-            Reason::Write,
+            self.place(Reason::Write),
             deadline,
-            || {},
         )?;
         leaving.lock = None;
         self.writer.set();

@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "an rwlock hands out references to its value")]
 
 use super::{
-    poison::{Entry, Flag},
+    poison::{Entry, Flag, guard, lock},
     raw_rwlock::RawRwLock,
 };
 use crate::{base::primitives::const_fn, wait::deadline_after};
@@ -56,9 +56,7 @@ unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
 // SAFETY: readers share the value, writers use it from other threads.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 
-// After a panic the value is reached through the poison alone.
-impl<T: ?Sized> UnwindSafe for RwLock<T> {}
-impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
+lock!(RwLock);
 
 impl<T> RwLock<T> {
     const_fn! {
@@ -91,16 +89,6 @@ impl<T> RwLock<T> {
                 value: UnsafeCell::new(value),
             }
         }
-    }
-
-    /// Gives back the value. Nobody else can have the lock, so nobody waits.
-    ///
-    /// # Errors
-    ///
-    /// If it is poisoned; the value is in the error.
-    pub fn into_inner(self) -> LockResult<T> {
-        let Self { poison, value, .. } = self;
-        poison.judge(value.into_inner())
     }
 }
 
@@ -225,39 +213,6 @@ impl<T: ?Sized> RwLock<T> {
             not_send: PhantomData,
         })
     }
-
-    /// Whether a panic has poisoned it. Unless it is locked this may change at any time.
-    #[inline]
-    pub fn is_poisoned(&self) -> bool {
-        self.poison.get()
-    }
-
-    /// Takes the poison away: later locks succeed. For who has put the value in order again.
-    #[inline]
-    pub fn clear_poison(&self) {
-        self.poison.clear();
-    }
-
-    /// The value. Nobody else has the lock, so it is not locked.
-    ///
-    /// # Errors
-    ///
-    /// If it is poisoned; the reference is in the error.
-    pub fn get_mut(&mut self) -> LockResult<&mut T> {
-        self.poison.judge(self.value.get_mut())
-    }
-}
-
-impl<T> From<T> for RwLock<T> {
-    fn from(value: T) -> Self {
-        Self::new(value)
-    }
-}
-
-impl<T: Default> Default for RwLock<T> {
-    fn default() -> Self {
-        Self::new(T::default())
-    }
 }
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
@@ -281,35 +236,12 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
     not_send: PhantomData<*const ()>,
 }
 
-// SAFETY: a shared guard gives shared references to the value alone.
-unsafe impl<T: ?Sized + Sync> Sync for RwLockReadGuard<'_, T> {}
-
-impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: the guard's holder has locked it for reading, so nobody writes.
-        unsafe { &*self.lock.value.get() }
-    }
-}
+guard!(RwLockReadGuard, lock);
 
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         self.lock.raw.unlock_read();
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockReadGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&**self, f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for RwLockReadGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&**self, f)
     }
 }
 
@@ -322,8 +254,7 @@ pub struct RwLockWriteGuard<'a, T: ?Sized> {
     not_send: PhantomData<*const ()>,
 }
 
-// SAFETY: a shared guard gives shared references to the value alone.
-unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
+guard!(RwLockWriteGuard, lock, mut);
 
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// Goes on as a reader; no writer comes in between, and readers that wait are let in.
@@ -351,40 +282,10 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     }
 }
 
-impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: the guard's holder has locked it for writing, so nobody else uses the value.
-        unsafe { &*self.lock.value.get() }
-    }
-}
-
-impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as above, and the guard is borrowed uniquely.
-        unsafe { &mut *self.lock.value.get() }
-    }
-}
-
 impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         self.lock.poison.leave(self.entry);
         self.lock.raw.unlock_write();
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&**self, f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for RwLockWriteGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&**self, f)
     }
 }

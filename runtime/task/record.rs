@@ -72,7 +72,7 @@ pub(crate) const SUBJECT_ADDRESS: u64 = (1 << 48) - 1;
 /// How many waits it takes until a subject may look the same.
 pub(crate) const SUBJECTS: u32 = 1 << 16;
 
-/// What times in the queue are counted in, as a shift of nanoseconds: the count is good for nine minutes.
+/// What times in the queue are counted in, as a shift of nanoseconds: the count is good for four minutes.
 const QUEUED_UNIT: u32 = 7;
 
 /// Room for a closure or a result.
@@ -105,7 +105,8 @@ pub(crate) struct Task {
     waiter: Waiter,
     /// Zero in a free block, which others may look at: so it is never written but as an atomic.
     shares: AtomicU32,
-    /// When it was made runnable, if this time it is looked at; else zero. In units of [`QUEUED_UNIT`].
+    /// When it was made runnable, if this time it is looked at; else zero. Twice the units of [`QUEUED_UNIT`],
+    /// and odd if that is a sample.
     queued: AtomicU32,
     body: Body,
     payload: Payload,
@@ -417,12 +418,12 @@ impl Task {
         self.body.reason.store(reason as u8, Relaxed);
     }
 
-    /// It was made runnable, and is looked at this time.
-    pub(crate) fn queued_at(&self, now_ns: u64) {
+    /// It was made runnable, and is looked at this time: as a sample, or for a trace alone.
+    pub(crate) fn queued_at(&self, now_ns: u64, sample: bool) {
         // Relaxed: the queue passes it on.
         if self.queued.load(Relaxed) == 0 {
-            let now = queued_units(now_ns);
-            self.queued.store(now.max(1), Relaxed);
+            let now = queued_units(now_ns) << 1;
+            self.queued.store(now.max(2) | u32::from(sample), Relaxed);
         }
     }
 
@@ -432,18 +433,18 @@ impl Task {
         self.queued.load(Relaxed)
     }
 
-    /// For how many nanoseconds it was runnable until now, which is asked once.
-    pub(crate) fn take_run_delay(&self, now_ns: u64) -> u64 {
+    /// For how many nanoseconds it was runnable until now, and whether that is a sample; asked once.
+    pub(crate) fn take_run_delay(&self, now_ns: u64) -> (u64, bool) {
         let queued = self.queued.load(Relaxed);
         self.queued.store(0, Relaxed);
-        let now = queued_units(now_ns);
+        let now = queued_units(now_ns) << 1;
         // A clock that was read on another processor may be a little behind.
         let units = now
-            .wrapping_sub(queued)
+            .wrapping_sub(queued & !1)
             .cast_signed()
             .max(0)
             .cast_unsigned();
-        u64::from(units) << QUEUED_UNIT
+        (u64::from(units >> 1) << QUEUED_UNIT, queued & 1 == 1)
     }
 
     /// The stack it runs on, if it has started. For whoever runs it.
@@ -647,7 +648,8 @@ impl Task {
         let shares = unsafe { &(*task.as_ptr()).shares };
         // Release [freed].
         if shares.fetch_sub(1, Release) == 1 {
-            fence(Acquire); // Acquire [freed].
+            // Acquire [freed]. A load and not a fence: tools that look for races know it, and it costs no more.
+            shares.load(Acquire);
             // SAFETY: nobody refers to it; its payload is empty: run, and then joined or dropped.
             let name = unsafe { &raw mut (*task.as_ptr()).body.name };
             // SAFETY: as above.

@@ -9,6 +9,7 @@ use std::{
     fmt,
     hash::{Hash, Hasher},
     num::NonZeroU64,
+    panic::{RefUnwindSafe, UnwindSafe},
     thread,
     time::{Duration, Instant},
 };
@@ -24,6 +25,10 @@ enum Kind {
     Green(TaskRef),
     Kernel(thread::Thread),
 }
+
+// What a handle reaches of a record is atomic, or never changes.
+impl UnwindSafe for Thread {}
+impl RefUnwindSafe for Thread {}
 
 /// A number that no other thread of the process has while it runs; no two green threads ever have the same.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,13 +4,25 @@
 //! lock that guards the line, and leaves the frame only after the node is out again. Each node leaves
 //! the line once: popped by the caller whose call won, or removed by its owner.
 //!
+//! All who stand in one line can be moved to another, if they know that one: see
+//! [`wait_movable`](super::wait_movable).
+//!
 //! A node whose waiter was called elsewhere, or is held, is passed over and left where it is: its owner
 //! removes it, or a hold that is handed back finds it at its old place.
 
 #![expect(unsafe_code, reason = "the nodes lie in other threads' frames")]
 
 use super::ticket::{Call, Hold, Verdict, Waiter};
-use std::{fmt, mem::ManuallyDrop, ptr::NonNull};
+use std::{
+    fmt,
+    mem::{self, ManuallyDrop},
+    ptr::NonNull,
+};
+
+/// The index of a node that stands alone, in the line in which it came.
+pub(crate) const FIRST: usize = 0;
+/// The index of one that was [moved](Line::move_to) to another line.
+pub(crate) const MOVED: usize = 1;
 
 /// One waiter's place in one line.
 pub(crate) struct Node {
@@ -167,6 +179,46 @@ impl Line {
             None => self.tail = it.prev,
         }
         self.len -= 1;
+    }
+
+    /// Lets all who stand here stand behind those of `other`, in their order. They wait on: only the verdict
+    /// of who is called there will say that it was [`MOVED`].
+    ///
+    /// # Safety
+    ///
+    /// - They all wait by [`wait_movable`](super::wait_movable), and `other` is the second line that they
+    ///   named. Its lock is the caller's too.
+    pub(crate) unsafe fn move_to(&mut self, other: &mut Self) {
+        let mut next = self.head;
+        while let Some(node) = next {
+            // SAFETY: a linked node is valid, and the line's lock is ours.
+            unsafe { (*node.as_ptr()).index = MOVED };
+            // SAFETY: as above.
+            next = unsafe { (*node.as_ptr()).next };
+        }
+        let Self { head, tail, len } = mem::replace(self, Self::new());
+        let (Some(first), Some(last)) = (head, tail) else {
+            return;
+        };
+        // SAFETY: a linked node is valid, and the lock of either line is ours.
+        unsafe { (*first.as_ptr()).prev = other.tail };
+        match other.tail {
+            // SAFETY: as above.
+            Some(tail) => unsafe { (*tail.as_ptr()).next = Some(first) },
+            None => other.head = Some(first),
+        }
+        other.tail = Some(last);
+        other.len += len;
+    }
+
+    /// Whether `node` was [moved](Self::move_to) to another line.
+    ///
+    /// # Safety
+    ///
+    /// It is valid, and the lock of the line in which it came is the caller's: nobody is moved without that.
+    pub(crate) unsafe fn was_moved(node: NonNull<Node>) -> bool {
+        // SAFETY: the caller's promise. Others may change its links meanwhile, and nothing else.
+        unsafe { (*node.as_ptr()).index == MOVED }
     }
 
     /// Calls the first who can be called, and takes its node out.

@@ -21,6 +21,7 @@
     reason = "a waiter is reached by pointers from other frames"
 )]
 
+pub(crate) mod backtraces;
 pub(crate) mod holder;
 pub(crate) mod home;
 pub(crate) mod kernel_waits;
@@ -39,7 +40,7 @@ use crate::{
 use holder::Short;
 pub(crate) use home::point;
 use home::{Context, Home, Suspend};
-use line::{Line, Node};
+use line::{FIRST, Line, MOVED, Node};
 use reason::Reason;
 use std::{
     cell::Cell,
@@ -216,6 +217,7 @@ impl Waiting {
     }
 
     /// As [`park`](Self::park), as dumps are to tell: at a place of the program.
+    #[inline]
     pub(crate) fn park_at(
         &self,
         caller: &'static Location<'static>,
@@ -231,7 +233,10 @@ impl Waiting {
                 // SAFETY: a green thread's home outlives its run.
                 let home = unsafe { home.as_ref() };
                 let alarm = deadline.map(|it| home.set_alarm(it, *waiter));
+                // SAFETY: it is alive as it runs.
+                let kept = backtraces::keep(|| unsafe { task.as_ref() }.id());
                 home.suspend(*waiter, Suspend::Park, reason);
+                drop(kept);
                 // SAFETY: the running green thread's own record.
                 let verdict = unsafe { waiter.as_ref() }.finish();
                 if let Some(alarm) = alarm {
@@ -239,10 +244,7 @@ impl Waiting {
                 }
                 verdict
             }
-            Kind::Thread(thread) => {
-                let _listed = thread.list(caller, reason);
-                thread.park(deadline)
-            }
+            Kind::Thread(thread) => thread.park_listed(caller, reason, deadline),
         }
     }
 }
@@ -261,6 +263,16 @@ impl ThreadWaiter {
     }
 
     #[cold]
+    fn park_listed(
+        &self,
+        caller: &'static Location<'static>,
+        reason: Reason,
+        deadline: Option<Instant>,
+    ) -> Verdict {
+        let _listed = self.list(caller, reason);
+        self.park(deadline)
+    }
+
     fn park(&self, deadline: Option<Instant>) -> Verdict {
         if !self.sleep(deadline) {
             let waiter = NonNull::from(self).cast();
@@ -400,10 +412,11 @@ pub(crate) fn wait_in_line<T>(
     let place = Place {
         end: End::Back,
         slot,
+        reason,
         subject: 0,
         caller: Location::caller(),
     };
-    wait_at(lock, guard, line, place, reason, deadline, || {})
+    wait_at(lock, guard, line, place, deadline)
 }
 
 /// Where to stand in a line, and what others find there.
@@ -411,6 +424,8 @@ pub(crate) fn wait_in_line<T>(
 pub(crate) struct Place {
     pub(crate) end: End,
     pub(crate) slot: *mut (),
+    /// What is waited for, for dumps.
+    pub(crate) reason: Reason,
     /// What this waits for, see [`Waiting::stands_for`]; zero for reasons that give it no meaning.
     pub(crate) subject: usize,
     /// The place in the program, for dumps.
@@ -425,24 +440,64 @@ pub(crate) enum End {
     Back,
 }
 
-/// As [`wait_in_line`], at either end, and `then` is run between standing there (the lock is let go)
-/// and parking. It must not panic.
+/// As [`wait_in_line`], at either end.
 ///
 /// # Errors
 ///
 /// As [`wait_in_line`].
 pub(crate) fn wait_at<T>(
     lock: &Lock<T>,
-    mut guard: Guard<'_, T>,
+    guard: Guard<'_, T>,
     line: impl Fn(&mut T) -> &mut Line,
     place: Place,
-    reason: Reason,
+    deadline: Option<Instant>,
+) -> Result<(), TimedOut> {
+    match wait(lock, guard, line, None, place, deadline, || {}) {
+        Ok(_) => Ok(()),
+        Err(Late { .. }) => Err(TimedOut),
+    }
+}
+
+/// The deadline of a wait in a line whose members may be moved to another came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Late {
+    /// It stood in the second line by then.
+    pub(crate) moved: bool,
+}
+
+/// As [`wait_in_line`], at either end, of a line whose members may be [moved](Line::move_to) to `second`, and
+/// `then` is run between standing there (the lock is let go) and parking. It must not panic. Says
+/// whether it was called in the second line.
+///
+/// # Errors
+///
+/// [`Late`] if `deadline` came first. Then, and when it unwinds because the wait was called off, it
+/// stands in neither line and nothing was given to it.
+pub(crate) fn wait_movable<T>(
+    lock: &Lock<T>,
+    guard: Guard<'_, T>,
+    line: impl Fn(&mut T) -> &mut Line,
+    second: &Lock<Line>,
+    place: Place,
     deadline: Option<Instant>,
     then: impl FnOnce(),
-) -> Result<(), TimedOut> {
+) -> Result<bool, Late> {
+    wait(lock, guard, line, Some(second), place, deadline, then)
+}
+
+#[inline]
+fn wait<T>(
+    lock: &Lock<T>,
+    mut guard: Guard<'_, T>,
+    line: impl Fn(&mut T) -> &mut Line,
+    second: Option<&Lock<Line>>,
+    place: Place,
+    deadline: Option<Instant>,
+    then: impl FnOnce(),
+) -> Result<bool, Late> {
     let waiting = Waiting::new();
     waiting.open();
-    let mut node = Node::new(waiting.waiter(), 0, place.slot);
+    let mut node = Node::new(waiting.waiter(), FIRST, place.slot);
     let node = NonNull::from(&mut node);
     match place.end {
         // SAFETY: the node is fresh and its ticket open; it stays in this frame until it was called
@@ -456,16 +511,27 @@ pub(crate) fn wait_at<T>(
     if place.subject != 0 {
         waiting.stands_for(place.subject, deadline);
     }
-    let verdict = waiting.park_at(place.caller, reason, deadline);
-    if let Verdict::Chosen(_) = verdict {
-        return Ok(());
+    let verdict = waiting.park_at(place.caller, place.reason, deadline);
+    if let Verdict::Chosen(index) = verdict {
+        return Ok(index == MOVED);
     }
     let mut guard = lock.lock();
-    // SAFETY: the node stands in this line.
-    unsafe { line(&mut guard).remove(node) };
-    drop(guard);
+    // SAFETY: the node is valid, and the first line's lock is ours.
+    let moved = second.filter(|_| unsafe { Line::was_moved(node) });
+    if let Some(second) = moved {
+        drop(guard);
+        let mut guard = second.lock();
+        // SAFETY: the node stands in this line, as nobody is moved on from there.
+        unsafe { guard.remove(node) };
+    } else {
+        // SAFETY: the node stands in this line, and nobody can move it now.
+        unsafe { line(&mut guard).remove(node) };
+        drop(guard);
+    }
     match verdict {
-        Verdict::TimedOut => Err(TimedOut),
+        Verdict::TimedOut => Err(Late {
+            moved: moved.is_some(),
+        }),
         // No line of this kind holds those who stand in it.
         Verdict::CalledOff | Verdict::Retry | Verdict::Chosen(_) => unwind(),
     }

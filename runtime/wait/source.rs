@@ -484,10 +484,11 @@ impl Source {
         let place = Place {
             end: End::Back,
             slot: NO_SLOT,
+            reason,
             subject: 0,
             caller,
         };
-        let waited = wait_at(&self.state, state, line, place, reason, until, || {});
+        let waited = wait_at(&self.state, state, line, place, until);
         if waited == Err(TimedOut) && until == deadline {
             let mut state = self.state.lock();
             self.check()?;

@@ -6,7 +6,7 @@ use std::{
     io::{PipeReader, PipeWriter, pipe},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-        unix::net::UnixStream,
+        unix::{net::UnixStream, process::CommandExt},
     },
     process::{Command, Stdio},
     sync::Arc,
@@ -266,6 +266,50 @@ fn child_that_answers() {
         ticker.join().expect("the ticker");
         let words: Vec<_> = rest.split_whitespace().map(str::to_uppercase).collect();
         writeln!(stdout, "{} . ticks", words.join(" ")).expect("a reader");
+    });
+}
+
+/// The end is an end, and stays one: for lines, bytes, and who locks it; of a device, of a file, and of none.
+#[test]
+fn an_ended_input_stays_ended() {
+    for from in ["/dev/null", "/proc/self/cmdline", "closed"] {
+        let ended = in_child::run("io::child_at_the_end_of_its_input", |command| {
+            if let Ok(file) = fs::File::open(from) {
+                command.stdin(file);
+            } else {
+                close_in_child(command);
+            }
+        });
+        assert!(ended.status.success(), "{from}: {ended:?}");
+    }
+}
+
+/// Lets the child begin without descriptor 0.
+#[expect(unsafe_code, reason = "what is done before the program begins")]
+fn close_in_child(command: &mut Command) {
+    let close = || {
+        // SAFETY: takes a number only.
+        unsafe { libc::close(0) };
+        Ok(())
+    };
+    // SAFETY: one system call.
+    unsafe { command.pre_exec(close) };
+}
+
+#[test]
+#[ignore = "run by another test"]
+fn child_at_the_end_of_its_input() {
+    crate::support::runtime(1).run(|| {
+        let input = io::stdin();
+        let mut all = String::new();
+        (&input).read_to_string(&mut all).expect("text");
+        for _ in 0..2 {
+            let mut line = String::new();
+            assert_eq!(input.read_line(&mut line).expect("an end"), 0);
+            assert_eq!(input.lock().read(&mut [0]).expect("an end"), 0);
+            assert!(input.lock().fill_buf().expect("an end").is_empty());
+            assert!(io::stdin().lines().next().is_none());
+        }
     });
 }
 

@@ -25,6 +25,7 @@ mod process;
 mod runtime;
 mod scope;
 mod signal;
+mod std_surface;
 mod sync_condvar;
 mod sync_group;
 mod sync_mpsc;

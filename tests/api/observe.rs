@@ -104,8 +104,9 @@ fn one_switch_in_64_is_looked_at_for_how_long_it_waited_to_run() {
         }
     });
     let delay = runtime.metrics().run_delay;
-    // 400, but on a busy machine the monitor hands the processor over, and samples under way are dropped.
-    assert!((100..=500).contains(&delay.samples()), "{delay:?}");
+    // One of each 61 turns, of which there are 25,600 and some; and each start and end of a trace, of which
+    // another test makes forty, may add one or take one away.
+    assert!((370..=470).contains(&delay.samples()), "{delay:?}");
     assert!(delay.quantile(0.5) > Duration::ZERO);
     assert!(delay.sum() < LIMIT, "{delay:?}");
 }
@@ -323,6 +324,14 @@ fn json_is_json() {
     assert!(json.contains(r#""name":"a \"name\"\\ with\u000athings","state":"parked","reason":"park","waited_ms":"#), "{json}");
     assert!(json.contains(r#","spawned_at":{"file":"#), "{json}");
     assert!(json.contains(r#"}],"deadlocks":["#), "{json}");
+    let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let thread = &value["green_threads"][0];
+    assert_eq!(thread["name"], "a \"name\"\\ with\nthings");
+    assert_eq!(thread["spawned_at"]["file"], file!());
+    assert!(
+        thread["waited_ms"].is_u64() && thread["waits_for"].is_null(),
+        "{json}"
+    );
     named.thread().unpark();
     named.join().expect("no panic");
 }
@@ -335,8 +344,10 @@ fn dumps_break_nothing_and_miss_nobody() {
         let runtime = Arc::new(runtime(2));
         let residents: Vec<_> = (0..50).map(|_| runtime.spawn(thread::park)).collect();
         let stop = Arc::new(AtomicBool::new(false));
+        let dumped = Arc::new(AtomicBool::new(false));
         let watcher = std::thread::spawn({
             let (runtime, stop) = (Arc::clone(&runtime), Arc::clone(&stop));
+            let dumped = Arc::clone(&dumped);
             move || {
                 let mut dumps = 0_u64;
                 while !stop.load(Relaxed) {
@@ -353,14 +364,18 @@ fn dumps_break_nothing_and_miss_nobody() {
                         metrics.running + metrics.runnable + metrics.parked
                     );
                     dumps += u64::from(parks >= 50);
+                    dumped.store(dumps > 0, Relaxed);
                 }
                 dumps
             }
         });
-        let rounds = 30;
+        let (least, start) = (30, Instant::now());
         runtime.run(move || {
             let mut rng = Rng::new(seed);
-            for _ in 0..rounds {
+            // At least so long that there was a dump.
+            let mut rounds = 0;
+            while rounds < least || (!dumped.load(Relaxed) && start.elapsed() < LIMIT) {
+                rounds += 1;
                 let (tx, rx) = channel::bounded(rng.below(3));
                 let sum: u64 = sward::scope(|scope| {
                     for it in 0..100_u64 {
@@ -516,11 +531,7 @@ fn check_trace(text: &str) {
             }
         }
     }
-    let mut open = 0_i64;
-    for character in text.chars() {
-        open +=
-            i64::from(matches!(character, '{' | '[')) - i64::from(matches!(character, '}' | ']'));
-        assert!(open >= 0, "{text}");
-    }
-    assert_eq!(open, 0, "{text}");
+    let value: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    let events = value["traceEvents"].as_array().expect("events");
+    assert!(events.len() > turns.len(), "names as well");
 }

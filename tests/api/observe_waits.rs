@@ -268,6 +268,15 @@ fn a_crossed_pair_is_found_while_another_runs() {
     assert!(text.contains("(mutex lock held by green thread "), "{text}");
     let json = sward::dump().to_json();
     assert!(json.contains(r#""deadlocks":[["#), "{json}");
+    let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let mut circles = value["deadlocks"].as_array().expect("circles").iter();
+    let crossed = |it: &&serde_json::Value| {
+        let both = ["cross a", "cross b"];
+        both.contains(&it[0]["thread"]["name"].as_str().unwrap_or(""))
+    };
+    let circle = circles.find(crossed).expect("the circle");
+    assert_eq!(circle.as_array().map(Vec::len), Some(2), "{json}");
+    assert_eq!(circle[1]["reason"], "mutex lock", "{json}");
     let before = turns.load(Relaxed);
     while turns.load(Relaxed) < before + 10 {
         std::thread::yield_now();
@@ -404,24 +413,32 @@ fn a_storm_of_locks_raises_no_false_alarm() {
         let runtime = Arc::new(runtime(2));
         let locks: Arc<[_; 4]> =
             Arc::new([(); 4].map(|()| (Mutex::new(0_u64), RwLock::new(0_u64))));
-        let work = move |locks: &[(Mutex<u64>, RwLock<u64>); 4], rng: &mut Rng, pause: fn()| {
-            for _ in 0..300 {
-                let (first, second) = (rng.below(4), rng.below(4));
-                let (low, high) = (first.min(second), first.max(second));
-                let mut one = locks[low].0.lock().expect("no panic");
-                pause();
-                if low < high {
-                    let mut two = locks[high].0.lock().expect("no panic");
+        // At least so long that the watcher has seen somebody who waits for somebody.
+        let seen = Arc::new(AtomicBool::new(false));
+        let work = {
+            let seen = Arc::clone(&seen);
+            move |locks: &[(Mutex<u64>, RwLock<u64>); 4], rng: &mut Rng, pause: fn()| {
+                let start = Instant::now();
+                let mut rounds = 0;
+                while rounds < 300 || (!seen.load(Relaxed) && start.elapsed() < LIMIT) {
+                    rounds += 1;
+                    let (first, second) = (rng.below(4), rng.below(4));
+                    let (low, high) = (first.min(second), first.max(second));
+                    let mut one = locks[low].0.lock().expect("no panic");
                     pause();
-                    *two += 1;
+                    if low < high {
+                        let mut two = locks[high].0.lock().expect("no panic");
+                        pause();
+                        *two += 1;
+                    }
+                    if rng.below(2) == 0 {
+                        *locks[low].1.write().expect("no panic") += 1;
+                    } else {
+                        pause();
+                        *one += *locks[low].1.read().expect("no panic") & 1;
+                    }
+                    *one += 1;
                 }
-                if rng.below(2) == 0 {
-                    *locks[low].1.write().expect("no panic") += 1;
-                } else {
-                    pause();
-                    *one += *locks[low].1.read().expect("no panic") & 1;
-                }
-                *one += 1;
             }
         };
         let stop = Arc::new(AtomicBool::new(false));
@@ -449,18 +466,19 @@ fn a_storm_of_locks_raises_no_false_alarm() {
                         )
                     };
                     waits += dump.green_threads().iter().filter(held).count() as u64;
+                    seen.store(waits > 0, Relaxed);
                 }
                 (looks, waits)
             }
         });
         let kernel = std::thread::Builder::new().name("storm".to_owned()).spawn({
-            let locks = Arc::clone(&locks);
+            let (locks, work) = (Arc::clone(&locks), work.clone());
             move || work(&locks, &mut Rng::new(seed), std::thread::yield_now)
         });
         runtime.run(move || {
             sward::scope(|scope| {
                 for index in 0..12 {
-                    let locks = &locks;
+                    let (locks, work) = (&locks, work.clone());
                     let builder = thread::Builder::new().name(format!("storm {index}"));
                     let spawned = builder.spawn_scoped(scope, move || {
                         work(locks, &mut Rng::new(seed * 100 + index), sward::yield_now);
@@ -474,4 +492,43 @@ fn a_storm_of_locks_raises_no_false_alarm() {
         let (looks, waits) = watcher.join().expect("no panic");
         assert!(looks > 0 && waits > 0, "seed {seed}: {looks} {waits}");
     }
+}
+
+#[inline(never)]
+fn sums_up(rx: &channel::Receiver<u32>) -> u32 {
+    rx.iter().sum()
+}
+
+#[test]
+fn a_backtrace_names_the_function_that_waits() {
+    let builder = Runtime::builder().workers(1).keep_backtraces();
+    let runtime = builder.build().expect("a runtime");
+    let (tx, rx) = channel::unbounded::<u32>();
+    let summing = runtime.spawn(move || sums_up(&rx));
+    let deadline = Instant::now() + LIMIT;
+    let (dump, text) = loop {
+        let dump = runtime.dump();
+        let text = dump
+            .green_threads()
+            .iter()
+            .find_map(|it| it.backtrace.clone());
+        if let Some(text) = text {
+            break (dump, text);
+        }
+        assert!(Instant::now() < deadline, "{dump}");
+        std::thread::yield_now();
+    };
+    assert!(text.contains("observe_waits::sums_up"), "{text}");
+    assert!(text.contains("observe_waits.rs:"), "{text}");
+    assert!(!text.contains("sward::wait::"), "{text}");
+    assert!(
+        dump.to_string().contains("observe_waits::sums_up"),
+        "{dump}"
+    );
+    assert!(dump.to_json().contains("observe_waits::sums_up"), "{dump}");
+    tx.send(3).expect("it listens");
+    drop(tx);
+    assert_eq!(summing.join().ok(), Some(3));
+    let dump = runtime.dump();
+    assert!(dump.green_threads().iter().all(|it| it.backtrace.is_none()));
 }

@@ -1,9 +1,9 @@
 //! Children on every home: pipes, ends, exits; who waits leaves the worker.
 
-use crate::support::{on_every_real_home, watched};
+use crate::support::{in_child, on_every_real_home, watched};
 use std::{
     io::{ErrorKind, Read, Write},
-    os::unix::process::ExitStatusExt,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -11,7 +11,7 @@ use std::{
     thread,
     time::Duration,
 };
-use sward::process::{Command, Stdio};
+use sward::process::{ChildStdout, Command, Stdio};
 
 fn shell(script: &str) -> Command {
     let mut command = Command::new("sh");
@@ -151,6 +151,115 @@ fn waiting_for_a_child_leaves_the_worker() {
         assert!(!ended.load(Relaxed), "its input is still open");
         drop(stdin);
         waiter.join().expect("the waiter");
+    });
+}
+
+/// A megabyte for a child that reads nothing: the writer waits, others do not, and it is told when the child
+/// has gone.
+#[test]
+fn a_child_that_reads_nothing_holds_up_its_writer_alone() {
+    on_every_real_home(|home| {
+        let mut child = Command::new("sleep")
+            .arg("1000")
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("a child");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let writer = home.spawn(move || stdin.write_all(&vec![7; 1 << 20]));
+        // On one worker this only ends if the writer leaves it.
+        for _ in 0..100 {
+            home.yield_now();
+        }
+        child.kill().expect("ours");
+        assert_eq!(child.wait().expect("ours").signal(), Some(libc::SIGKILL));
+        let error = writer.join().expect("no panic").expect_err("nobody reads");
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    });
+}
+
+/// What it wrote is there although it does not care for its input, and was waited for already.
+#[test]
+fn what_a_child_wrote_outlives_it() {
+    on_every_real_home(|_| {
+        let mut child = shell("echo last words; exit 7")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a child");
+        let status = child.wait().expect("ours");
+        assert_eq!(status.code(), Some(7));
+        assert_eq!(child.try_wait().expect("the same"), Some(status));
+        assert_eq!(child.wait().expect("the same"), status);
+        child.kill().expect("nothing to do");
+        assert!(child.stdin.is_none(), "waiting has closed it");
+        let output = child.wait_with_output().expect("ours");
+        assert_eq!(output.status, status);
+        assert_eq!(output.stdout, b"last words\n");
+        assert!(output.stderr.is_empty());
+    });
+}
+
+/// A child that is dropped goes on, and its pipes are of use without it.
+#[test]
+fn a_dropped_child_goes_on() {
+    on_every_real_home(|_| {
+        let mut child = Command::new("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a child");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let mut stdout = child.stdout.take().expect("a pipe");
+        drop(child);
+        stdin.write_all(b"still here").expect("a reader");
+        drop(stdin);
+        let mut said = String::new();
+        stdout.read_to_string(&mut said).expect("text");
+        assert_eq!(said, "still here");
+    });
+}
+
+/// A pipe goes through its bare descriptor, and waits green again.
+#[test]
+fn a_pipe_may_be_given_away_and_taken_over() {
+    on_every_real_home(|home| {
+        let mut child = Command::new("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a child");
+        let descriptor = OwnedFd::from(child.stdout.take().expect("a pipe"));
+        let mut stdout = ChildStdout::from(descriptor);
+        let reader = home.spawn(move || {
+            let mut said = String::new();
+            stdout.read_to_string(&mut said).map(|_| said)
+        });
+        let mut stdin = child.stdin.take().expect("a pipe");
+        stdin.write_all(b"over").expect("a reader");
+        drop(stdin);
+        assert_eq!(reader.join().expect("no panic").expect("text"), "over");
+        assert!(child.wait().expect("ours").success());
+    });
+}
+
+/// It becomes the program, with its streams; if that is not there, it goes on.
+#[test]
+fn a_process_becomes_another() {
+    let ended = in_child::run("process::child_that_becomes_another", |_| {});
+    assert_eq!(ended.status.code(), Some(5), "{ended:?}");
+    assert!(ended.said.contains("another"), "{ended:?}");
+}
+
+#[test]
+#[ignore = "run by another test"]
+fn child_that_becomes_another() {
+    crate::support::runtime(2).run(|| {
+        let other = sward::spawn(sward::thread::park);
+        let error = Command::new("/no/such/program").exec();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(!other.is_finished());
+        let error = shell("echo another; exit 5").exec();
+        panic!("{error}");
     });
 }
 

@@ -1,10 +1,10 @@
 //! What `Condvar` promises.
 
-use crate::support::{Home, on_every_home, on_every_real_home};
+use crate::support::{Handle, Home, on_every_home, on_every_real_home};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use sward::sync::{Condvar, Mutex};
 
@@ -204,16 +204,16 @@ fn late_waiters_take_no_notification_with_them() {
 
 #[test]
 fn waits_with_a_time_limit_say_how_they_ended() {
-    on_every_real_home(|home| {
+    on_every_home(|home| {
         let shared = shared(false);
         let guard = shared.0.lock().expect("not poisoned");
-        let began = Instant::now();
+        let began = sward::time::now();
         let limit = Duration::from_millis(3);
         let (guard, result) = shared
             .1
             .wait_timeout_while(guard, limit, |it| !*it)
             .expect("not poisoned");
-        assert!(result.timed_out() && began.elapsed() >= limit && !*guard);
+        assert!(result.timed_out() && sward::time::now() - began >= limit && !*guard);
         drop(guard);
         let other = home.spawn({
             let shared = Arc::clone(&shared);
@@ -236,6 +236,133 @@ fn waits_with_a_time_limit_say_how_they_ended() {
         assert!(!result.timed_out() && *guard);
         drop(guard);
         other.join().expect("no panic");
+    });
+}
+
+/// Waiters that are inside of `wait` when this returns: each unlocks the mutex only then.
+fn waiting<R: Send + 'static>(
+    home: Home,
+    shared: &Shared<usize>,
+    count: usize,
+    wait: impl Fn(&(Mutex<usize>, Condvar)) -> R + Clone + Send + 'static,
+) -> Vec<Handle<R>> {
+    let waiters = (0..count)
+        .map(|_| {
+            let (shared, wait) = (Arc::clone(shared), wait.clone());
+            home.spawn(move || wait(&shared))
+        })
+        .collect();
+    while *shared.0.lock().expect("not poisoned") < count {
+        home.yield_now();
+    }
+    waiters
+}
+
+/// Go's `TestCondBroadcast`, larger.
+#[test]
+fn thousands_are_notified_at_once_and_each_gets_the_mutex() {
+    on_every_real_home(|home| {
+        let count = if home == Home::Threads { 200 } else { 10_000 };
+        let shared = shared(0);
+        let waiters = waiting(home, &shared, count, |shared| {
+            let mut guard = shared.0.lock().expect("not poisoned");
+            *guard += 1;
+            guard = shared.1.wait(guard).expect("not poisoned");
+            *guard -= 1;
+        });
+        shared.1.notify_all();
+        // Whoever comes now was not meant.
+        let guard = shared.0.lock().expect("not poisoned");
+        let late = shared.1.wait_timeout(guard, Duration::from_millis(1));
+        assert!(late.expect("not poisoned").1.timed_out());
+        for waiter in waiters {
+            waiter.join().expect("no panic");
+        }
+        assert_eq!(*shared.0.lock().expect("not poisoned"), 0);
+    });
+}
+
+/// Once all were notified no time is too short, however long the mutex is held; and who does not come any
+/// more keeps nobody from it.
+#[test]
+fn who_was_notified_is_in_time_although_the_mutex_is_late() {
+    on_every_home(|home| {
+        let shared = shared(0);
+        let waiters = waiting(home, &shared, 9, |shared| {
+            let mut guard = shared.0.lock().expect("not poisoned");
+            *guard += 1;
+            // Some are patient, and stand among those whose time ends in the mutex's line.
+            let time = match *guard % 3 {
+                0 => LONG,
+                more => Duration::from_millis(20 * more as u64),
+            };
+            let (guard, result) = shared.1.wait_timeout(guard, time).expect("not poisoned");
+            drop(guard);
+            result.timed_out()
+        });
+        let guard = shared.0.lock().expect("not poisoned");
+        shared.1.notify_all();
+        sward::thread::sleep(Duration::from_millis(60));
+        drop(guard);
+        let late = waiters.into_iter().map(|it| it.join().expect("no panic"));
+        // On a busy machine some may have been late before they were notified; in a simulation no time goes by.
+        let least = if home == Home::Simulated { 9 } else { 3 };
+        assert!(late.filter(|it| !it).count() >= least);
+        drop(shared.0.try_lock().expect("free"));
+    });
+}
+
+#[test]
+fn who_was_notified_learns_of_the_poison() {
+    on_every_home(|home| {
+        let shared = shared(0);
+        let waiters = waiting(home, &shared, 5, |shared| {
+            let mut guard = shared.0.lock().expect("not poisoned");
+            *guard += 1;
+            shared.1.wait(guard).map(drop).is_err()
+        });
+        let other = Arc::clone(&shared);
+        let panicking = home.spawn(move || {
+            let _guard = other.0.lock();
+            other.1.notify_all();
+            panic!("on purpose");
+        });
+        drop(panicking.join().expect_err("it panics"));
+        for waiter in waiters {
+            assert!(waiter.join().expect("no panic"));
+        }
+    });
+}
+
+/// Go's `TestCondSignalStealing`: who comes later does not get what an earlier one was notified of.
+#[test]
+fn a_later_waiter_steals_no_notification() {
+    on_every_home(|home| {
+        for _ in 0..100 {
+            let shared = shared(0);
+            let first = waiting(home, &shared, 1, |shared| {
+                let mut guard = shared.0.lock().expect("not poisoned");
+                *guard += 1;
+                drop(shared.1.wait(guard));
+            });
+            shared.1.notify_one();
+            let thief = waiting(home, &shared, 1, |shared| {
+                let mut guard = shared.0.lock().expect("not poisoned");
+                *guard += 1;
+                drop(shared.1.wait(guard));
+            });
+            // It was for the first, although the other may have waited before that had the mutex.
+            for waiter in first {
+                waiter.join().expect("no panic");
+            }
+            while *shared.0.lock().expect("not poisoned") < 2 {
+                home.yield_now();
+            }
+            shared.1.notify_one();
+            for waiter in thief {
+                waiter.join().expect("no panic");
+            }
+        }
     });
 }
 

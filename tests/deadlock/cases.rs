@@ -14,6 +14,7 @@ use sward::{
     channel::{self, never, select},
     context::{Context, ContextError},
     net::unix::UnixStream,
+    signal,
     sync::{Condvar, Mutex, RwLock, Semaphore, WaitGroup},
     thread,
 };
@@ -138,6 +139,21 @@ pub(crate) const ALL: &[(&str, fn(), End)] = &[
         beside_a_thread_that_parks,
         deadlock(&["parked (park)"]),
     ),
+    (
+        "with_signals_nobody_receives",
+        with_signals_nobody_receives,
+        deadlock(&["parked (park)"]),
+    ),
+    (
+        "with_signals_that_nobody_wants_any_more",
+        with_signals_that_nobody_wants_any_more,
+        deadlock(&["parked (park)"]),
+    ),
+    (
+        "after_a_signal",
+        after_a_signal,
+        deadlock(&["parked (park)"]),
+    ),
     ("where_it_waits", where_it_waits, deadlock(&[WAITS])),
     (
         "every_run_panics_and_the_program_goes_on",
@@ -160,6 +176,7 @@ pub(crate) const ALL: &[(&str, fn(), End)] = &[
         End::Fine,
     ),
     ("a_socket", a_socket, End::Fine),
+    ("a_signal", a_signal, End::Fine),
     ("a_blocking_call", a_blocking_call, End::Fine),
     ("a_pinned_sleeper", a_pinned_sleeper, End::Fine),
     ("a_computation", a_computation, End::Fine),
@@ -174,7 +191,7 @@ const DUMPED: End = End::Says(&[
 ]);
 
 /// The line on which [`where_it_waits`] does.
-const WAITS: &str = "waits at tests/deadlock/cases.rs:189:";
+const WAITS: &str = "waits at tests/deadlock/cases.rs:206:";
 
 const fn deadlock(words: &'static [&'static str]) -> End {
     End::Deadlock(words)
@@ -451,6 +468,24 @@ fn every_run_panics() {
     assert_eq!(sward::run(|| sward::spawn(|| 42).join().ok()), Some(42));
 }
 
+/// Signals may come, but nobody would be told.
+fn with_signals_nobody_receives() {
+    let signals = signal::notify([signal::SIGUSR1, signal::SIGUSR2]).expect("signals");
+    sward::run(thread::park);
+    drop(signals);
+}
+
+fn with_signals_that_nobody_wants_any_more() {
+    drop(signal::notify([signal::SIGUSR1]).expect("a signal"));
+    sward::run(thread::park);
+}
+
+/// One comes while somebody waits for it, in a choice too; after that nobody waits.
+fn after_a_signal() {
+    a_signal();
+    sward::run(thread::park);
+}
+
 /// The only one who could run for long is the keeper of deadlines.
 fn a_deadline() {
     sward::run(|| {
@@ -531,6 +566,29 @@ fn a_socket() {
         assert_eq!(green.read(&mut [0]).expect("its end"), 0);
     });
     sleeper.wait().expect("it ends");
+}
+
+/// It comes from another process, and only then can anything go on.
+fn a_signal() {
+    let signals = signal::notify([signal::SIGUSR1]).expect("a signal");
+    for choose in [false, true] {
+        let killer = std::process::Command::new("sh")
+            .args(["-c", "sleep 0.5; kill -USR1 $PPID"])
+            .spawn();
+        let signals = signals.clone();
+        let came = sward::run(move || {
+            if choose {
+                sward::select! {
+                    recv(signals) -> it => it,
+                    recv(never::<i32>()) -> it => it,
+                }
+            } else {
+                signals.recv()
+            }
+        });
+        assert_eq!(came, Ok(signal::SIGUSR1));
+        killer.expect("a shell").wait().expect("it ends");
+    }
 }
 
 fn a_blocking_call() {

@@ -25,7 +25,7 @@ fn computed() -> Duration {
 fn measure(what: &str, events: u32, test: impl Fn()) -> f64 {
     let start = computed();
     let report = sim::Explorer::new().most_steps(1 << 40).report(1, test);
-    let seconds = (computed() - start).as_secs_f64();
+    let seconds = computed().saturating_sub(start).as_secs_f64();
     assert_eq!(report.failure(), None);
     let rate = f64::from(events) / seconds;
     println!("{what}: {rate:.0} in a second, by {} steps", report.steps());
@@ -41,12 +41,14 @@ fn figures() {
                 .map(|number| {
                     spawn(move || {
                         (0..rounds).for_each(|it| {
-                            time::sleep(Duration::from_nanos(1 + (number * 7 + it) % 97))
+                            time::sleep(Duration::from_nanos(1 + (number * 7 + it) % 97));
                         });
                     })
                 })
                 .collect();
-            all.into_iter().for_each(|it| it.join().expect("no panic"));
+            for it in all {
+                it.join().expect("no panic");
+            }
         }
     };
     let one = measure("sleeps of one", 1_000_000, sleepers(1, 1_000_000));

@@ -1,5 +1,9 @@
 //! Orders that a seed decides: planted bugs are found, what is right holds, runs repeat exactly.
 
+#[path = "../support/mod.rs"]
+mod support;
+
+mod breaking;
 mod contexts;
 mod figures;
 mod found;
@@ -8,6 +12,7 @@ mod limits;
 mod net;
 mod net_faults;
 mod repeats;
+mod user;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -10,7 +10,7 @@ use std::{
 
 use sward::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket, unix},
-    sim, spawn, thread, time,
+    process, sim, spawn, thread, time,
 };
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -333,6 +333,18 @@ fn what_is_the_kernel_s_does_not_wait_in_a_simulation() {
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains("no seed decides"), "{error}");
         assert_eq!(kind(real.accept().map(drop)), Err(ErrorKind::Unsupported));
+        // A child ends by itself, and is waited for in place.
+        let status = process::Command::new("true").status();
+        assert!(status.expect("a child").success());
+        let mut cat = process::Command::new("cat")
+            .stdin(process::Stdio::piped())
+            .stdout(process::Stdio::piped())
+            .spawn()
+            .expect("a child");
+        let mut said = cat.stdout.take().expect("piped");
+        assert_eq!(kind(said.read(&mut [0])), Err(ErrorKind::Unsupported));
+        drop(cat.stdin.take());
+        assert!(cat.wait().expect("its end").success());
     });
 }
 

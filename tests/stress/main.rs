@@ -6,7 +6,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod called_off;
+mod counts;
 mod hogs;
+mod late;
 mod runtimes;
 mod trees;
 mod wakes;

@@ -79,14 +79,27 @@ pub(crate) fn on_every_home(test: impl Fn(Home) + Clone + Send + 'static) {
     on(&Home::ALL, &test);
 }
 
-/// As [`on_every_home`], but in no simulation: for tests that have kernel threads of their own, look at the
-/// real clock, or wait in a blocking call or while they unwind.
+/// As [`on_every_home`], but in no simulation. Those are tests
+///
+/// - of what a simulation does not have: descriptors, files, children, signals, the observer of a runtime;
+/// - with kernel threads of their own beside those of the home, or of the runtime itself;
+/// - that wait in a blocking call, or for others while they unwind;
+/// - that loop until the real clock has moved on.
 pub(crate) fn on_every_real_home(test: impl Fn(Home) + Clone + Send + 'static) {
     on(&Home::ALL[..4], &test);
 }
 
+/// Whether this run is of plain kernel threads alone, by `SWARD_HOMES=threads`: for a tool that does not
+/// understand how stacks are switched.
+pub(crate) fn threads_only() -> bool {
+    env::var_os("SWARD_HOMES").is_some_and(|it| it == "threads")
+}
+
 fn on(homes: &[Home], test: &(impl Fn(Home) + Clone + Send + 'static)) {
     for home in homes.iter().copied() {
+        if home != Home::Threads && threads_only() {
+            continue;
+        }
         let test = test.clone();
         watched(
             &format!("{home:?}"),
@@ -144,6 +157,14 @@ pub(crate) fn seeds() -> impl Iterator<Item = u64> {
         })
         .unwrap_or((1, 8));
     from..=to
+}
+
+/// How often each race is run: `SWARD_RACES=1000000` for more than the usual few.
+pub(crate) fn races() -> u64 {
+    env::var("SWARD_RACES")
+        .ok()
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(6_000)
 }
 
 /// A small seeded generator for plans (xorshift64*).
