@@ -93,6 +93,7 @@ const UNSAFE: &[&str] = &[
     "runtime/sync/raw_mutex.rs",
     "runtime/sync/rwlock.rs",
     "runtime/sync/semaphore.rs",
+    "runtime/task/join.rs",
     "runtime/task/record.rs",
     "runtime/thread/join.rs",
     "runtime/thread/scope.rs",

@@ -528,7 +528,8 @@ impl Scheduler {
         seen.warned.store(turn, Relaxed);
         let cpu = worker.cpu_ns().unwrap_or(0);
         let spent = cpu.saturating_sub(seen.cpu_at_start.load(Relaxed));
-        let what = if spent * 2 > stuck {
+        // One that waits for a processor of a busy machine has spent little, and computes.
+        let what = if spent * 2 > stuck || kernel::is_runnable(worker.tid()) {
             "computed"
         } else {
             "blocked its kernel thread"

@@ -7,6 +7,7 @@
 //!           block, no stack      parks and is queued     its block      refers to it
 //! ```
 
+mod join;
 pub(crate) mod record;
 
 pub(crate) use record::{Options, SUBJECTS, Stage, Task, TaskRef};

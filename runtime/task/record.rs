@@ -18,20 +18,10 @@
 //!
 //! # How it ends
 //!
-//! `join` holds who cares for the result:
-//!
-//! | word         | meaning                                                        |
-//! |--------------|----------------------------------------------------------------|
-//! | [`RUNNING`]  | not finished, and nobody waits                                  |
-//! | an address   | not finished, and this waiter is in `join`                      |
-//! | [`DETACHED`] | not finished, and the handle is gone: the thread drops its result |
-//! | [`ENDING`]   | finished, and the waiter is being called                        |
-//! | [`DONE`]     | finished; the result belongs to the handle                      |
-//! | [`ABANDONED`] | its runtime is gone and it is not finished: there will be no result |
+//! [`Join`] holds who cares for the result.
 //!
 //! # Edges
 //!
-//! - `[result]` the result and all the thread did, to whoever joins it.
 //! - `[token]` what was written before `unpark`, to who returns from `park`.
 //! - `[subject]` the end of one wait, to those who look at the next.
 //! - `[freed]` the last use of each share, to whoever frees the block.
@@ -41,13 +31,14 @@
     reason = "a record lies in a block of the slab, and holds any closure"
 )]
 
+use super::join::Join;
 use crate::{
     base::{
         lock::Lock,
         parker::Parker,
         primitives::{
             AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize,
-            Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+            Ordering::{Acquire, Relaxed, Release, SeqCst},
             fence,
         },
         slab::{self, BLOCK_BYTES},
@@ -72,12 +63,6 @@ use std::{
     ptr::{self, NonNull},
     thread,
 };
-
-const RUNNING: usize = 0;
-const DONE: usize = 1;
-const DETACHED: usize = 2;
-const ENDING: usize = 3;
-const ABANDONED: usize = 4;
 
 /// What is left of a block for the closure, and later for the result.
 const PAYLOAD_BYTES: usize = BLOCK_BYTES - 128;
@@ -135,7 +120,7 @@ struct Body {
     /// A token left by `unpark`; and where the kernel thread sleeps if this one waits as it unwinds.
     token: Parker,
     fiber: Cell<Option<Fiber>>,
-    join: AtomicUsize,
+    join: Join,
     code: &'static Code,
     home: NonNull<dyn Home>,
     id: u64,
@@ -299,7 +284,7 @@ impl Task {
             subjects: AtomicU16::new(0),
             token: Parker::new(),
             fiber: Cell::new(None),
-            join: AtomicUsize::new(RUNNING),
+            join: Join::new(),
             code: &CodeOf::<F, T>::CODE,
             home,
             id: fresh.id,
@@ -501,74 +486,25 @@ impl Task {
     pub(crate) unsafe fn run(&self) {
         // SAFETY: the caller runs it, once.
         unsafe { (self.body.code.run)(self) };
-        loop {
-            // Release [result].
-            let joiner = match self
-                .body
-                .join
-                .compare_exchange(RUNNING, DONE, AcqRel, Acquire)
-            {
-                Ok(_) => return,
-                Err(DETACHED | ABANDONED) => {
-                    // SAFETY: the handle is gone, or will not ask; the result is ours, on our own stack.
-                    unsafe { (self.body.code.drop_result)(self) };
-                    return;
-                }
-                Err(joiner) => joiner,
-            };
-            if self.call_joiner(joiner, DONE) {
-                return;
-            }
+        if !self.body.join.finish() {
+            // SAFETY: the handle is gone, or will not ask; the result is ours, on our own stack.
+            unsafe { (self.body.code.drop_result)(self) };
         }
-    }
-
-    /// Calls whoever waits in `join`, and leaves `outcome` there. If this returns `false`, it has just left.
-    fn call_joiner(&self, joiner: usize, outcome: usize) -> bool {
-        // Release [result]. ENDING keeps the joiner in its frame until it was called.
-        if self
-            .body
-            .join
-            .compare_exchange(joiner, ENDING, AcqRel, Acquire)
-            .is_err()
-        {
-            return false;
-        }
-        let call = NonNull::new(ptr::with_exposed_provenance_mut::<Waiter>(joiner))
-            // SAFETY: it stays while its address, or ENDING, stands in `join`.
-            .and_then(|it| unsafe { Waiter::call(it, Verdict::Chosen(0)) });
-        // Release [result].
-        self.body.join.store(outcome, Release);
-        if let Some(call) = call {
-            call.wake();
-        }
-        true
     }
 
     /// Its runtime is gone and leaves it behind: whoever joins it will not get a result.
     pub(crate) fn abandon(&self) {
-        loop {
-            // Acquire [result]: nothing is received, but who waits must be called as it is now.
-            match self
-                .body
-                .join
-                .compare_exchange(RUNNING, ABANDONED, AcqRel, Acquire)
-            {
-                Ok(_) | Err(DONE | DETACHED | ENDING | ABANDONED) => return,
-                Err(joiner) if self.call_joiner(joiner, ABANDONED) => return,
-                Err(_) => {}
-            }
-        }
+        self.body.join.abandon();
     }
 
     /// Its runtime has gone without it.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.body.join.load(Acquire) == ABANDONED
+        self.body.join.is_abandoned()
     }
 
     /// Waits until it has returned.
     #[track_caller]
     pub(crate) fn wait_done(&self) {
-        // Acquire [result].
         while !self.is_over() {
             self.wait_done_once(None);
         }
@@ -581,7 +517,6 @@ impl Task {
     /// [`Deadlock`], and it has not returned.
     #[track_caller]
     pub(crate) fn wait_done_or_deadlock(&self) -> Result<(), Deadlock> {
-        // Acquire [result].
         while !self.is_over() {
             let line = deadlock::line();
             if self.wait_done_once(Some(line)) == Verdict::Chosen(1) && !self.is_done() {
@@ -603,7 +538,9 @@ impl Task {
             // SAFETY: a fresh node with an open ticket, which stays in this frame until it is removed.
             unsafe { line.lock().push_back(node) };
         }
-        let verdict = self.wait_done_with(&waiting);
+        let verdict = self.body.join.wait_with(&waiting, || {
+            waiting.stands_for(ptr::from_ref(self).expose_provenance(), None);
+        });
         if let Some(line) = line {
             // SAFETY: it stands in this line, or was called there.
             unsafe { line.lock().remove(node) };
@@ -614,52 +551,14 @@ impl Task {
         verdict
     }
 
-    /// The part of [`wait_done_once`](Self::wait_done_once) between the lines.
-    #[track_caller]
-    fn wait_done_with(&self, waiting: &Waiting) -> Verdict {
-        let joiner = waiting.waiter().as_ptr().expose_provenance();
-        // Release: the open ticket, to the thread that ends. Acquire [result].
-        if self
-            .body
-            .join
-            .compare_exchange(RUNNING, joiner, AcqRel, Acquire)
-            .is_err()
-        {
-            // Nobody knows of our ticket, but a home that shuts down.
-            if waiting.withdraw() {
-                return Verdict::Retry;
-            }
-        }
-        waiting.stands_for(ptr::from_ref(self).expose_provenance(), None);
-        let verdict = waiting.park(Reason::Join, None);
-        if verdict == Verdict::Chosen(0) {
-            return verdict;
-        }
-        // Called off, or a deadlock. Acquire [result]: what the end has written.
-        if self
-            .body
-            .join
-            .compare_exchange(joiner, RUNNING, AcqRel, Acquire)
-            .is_err()
-        {
-            // It is between two instructions of its end, which looks at our ticket.
-            while self.body.join.load(Acquire) == ENDING {
-                thread::yield_now();
-            }
-        }
-        verdict
-    }
-
     /// It has returned, or been abandoned.
     pub(crate) fn is_over(&self) -> bool {
-        // Acquire [result].
-        matches!(self.body.join.load(Acquire), DONE | ABANDONED)
+        self.body.join.is_over()
     }
 
     /// It has returned, and its result is there.
     pub(crate) fn is_done(&self) -> bool {
-        // Acquire [result].
-        self.body.join.load(Acquire) == DONE
+        self.body.join.is_done()
     }
 
     /// The handle is dropped before it was joined.
@@ -668,13 +567,7 @@ impl Task {
     ///
     /// Only by the handle, once.
     pub(crate) unsafe fn detach(&self) {
-        // Acquire [result].
-        if self
-            .body
-            .join
-            .compare_exchange(RUNNING, DETACHED, AcqRel, Acquire)
-            .is_err()
-        {
+        if !self.body.join.detach() {
             self.wait_done();
             if self.is_abandoned() {
                 return;

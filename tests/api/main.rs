@@ -13,6 +13,7 @@ mod channel_timer;
 mod context;
 mod fs;
 mod io;
+mod limits;
 mod net_short;
 mod net_tcp;
 mod net_udp;

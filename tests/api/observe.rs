@@ -1,6 +1,6 @@
 //! Metrics, dumps and traces: what is told is so.
 
-use crate::support::{Rng, runtime, seeds};
+use crate::support::{Rng, in_child, runtime, seeds};
 use std::{
     io::Read,
     sync::{
@@ -428,9 +428,15 @@ fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     Some(rest.split([',', '}']).next()?.trim_matches('"'))
 }
 
-/// One trace at a time in a process: all of it in one test.
 #[test]
 fn a_trace_is_what_happened() {
+    in_child::succeeds("observe::child_is_traced");
+}
+
+/// A trace is of the whole process, and there is one at a time.
+#[test]
+#[ignore = "run by another test"]
+fn child_is_traced() {
     let folder = std::env::temp_dir();
     let path = folder.join(format!("sward-test-{}.json", std::process::id()));
     let nowhere = folder.join("no such folder").join("trace.json");
