@@ -189,24 +189,17 @@ impl Drop for Operation<'_> {
 
 #[cold]
 fn hand_back(arm: Arm<'_>, claim: Claim) {
-    match (arm.target, claim) {
-        (_, Claim::Held(partner)) => drop(partner.hold),
-        (_, Claim::Entrusted(partner)) => partner.hold.commit(Verdict::Retry).wake(),
-        (Target::Send(shared, give_back), Claim::Reserved) => {
-            // SAFETY: the arm was made with the function of its channel.
-            unsafe { give_back(shared, Returned::Place) };
-        }
-        (Target::Receive(shared, give_back), Claim::Reserved) => {
-            // SAFETY: as above.
-            unsafe { give_back(shared, Returned::Message) };
-        }
-        (Target::Receive(shared, give_back), Claim::Given(message)) => {
-            // SAFETY: as above; a sender of this channel has given it.
-            unsafe { give_back(shared, Returned::Given(message)) };
-        }
-        (Target::Clock(clock), Claim::Tick { at, setting }) => clock.put_back(at, setting),
-        _ => {}
-    }
+    let (shared, give_back, returned) = match (arm.target, claim) {
+        (_, Claim::Held(partner)) => return drop(partner.hold),
+        (_, Claim::Entrusted(partner)) => return partner.hold.commit(Verdict::Retry).wake(),
+        (Target::Clock(clock), Claim::Tick { at, setting }) => return clock.put_back(at, setting),
+        (Target::Send(shared, by), Claim::Reserved) => (shared, by, Returned::Place),
+        (Target::Receive(shared, by), Claim::Reserved) => (shared, by, Returned::Message),
+        (Target::Receive(shared, by), Claim::Given(it)) => (shared, by, Returned::Given(it)),
+        _ => return,
+    };
+    // SAFETY: the arm was made with the function of its channel, which the claim is from.
+    unsafe { give_back(shared, returned) };
 }
 
 /// Chooses one of `arms`, waiting `until` then; `None` if none was ready by then.
@@ -266,23 +259,16 @@ fn look(arms: &[Arm<'_>], biased: bool, time: Option<Instant>) -> (Option<usize>
     let mut sum = 0_usize;
     let mut lot = draw::Lot::default();
     for (index, arm) in arms.iter().enumerate() {
+        let mut may = |shared: &Shared, bit| {
+            let hint = shared.hint();
+            sum = sum.wrapping_add(hint);
+            hint & bit != 0
+        };
         let hopeful = match arm.target {
-            Target::Send(shared, _) => {
-                let hint = shared.hint();
-                sum = sum.wrapping_add(hint);
-                hint & SENDABLE != 0
-            }
-            Target::Receive(shared, _) => {
-                let hint = shared.hint();
-                sum = sum.wrapping_add(hint);
-                hint & RECEIVABLE != 0
-            }
+            Target::Send(shared, _) => may(shared, SENDABLE),
+            Target::Receive(shared, _) => may(shared, RECEIVABLE),
+            Target::End(shared) => may(shared, CLOSED),
             Target::Clock(clock) => time.is_some_and(|it| clock.is_due(it)),
-            Target::End(shared) => {
-                let hint = shared.hint();
-                sum = sum.wrapping_add(hint);
-                hint & CLOSED != 0
-            }
             Target::Nothing => false,
         };
         if hopeful && biased {
@@ -403,15 +389,6 @@ fn line_of<'c>(core: &'c mut Core, purpose: Purpose, target: Target<'_>) -> &'c 
     }
 }
 
-/// What a look under all locks came to.
-enum Attempt {
-    /// An arm is ready, and claimed unless it is only watched.
-    Done(usize, Option<Claim>),
-    /// The partner is a selector, which was called and has no message yet.
-    Promise(usize, Called),
-    Nothing,
-}
-
 /// A selector at work.
 struct Selector<'s, 'a> {
     arms: &'s [Arm<'a>],
@@ -445,14 +422,19 @@ impl<'a> Selector<'_, 'a> {
         let reason = self.reason();
         loop {
             let mut promise = None;
-            match self.attempt(biased) {
-                Attempt::Done(index, claim) => {
-                    self.leave();
-                    self.unlock();
-                    return Some((index, claim));
+            let claim = match self.attempt(biased) {
+                Some((index, Some(Claimed::Promise(partner)))) => {
+                    promise = Some((index, partner));
+                    None
                 }
-                Attempt::Promise(index, partner) => promise = Some((index, partner)),
-                Attempt::Nothing => {}
+                Some((index, Some(Claimed::Whole(claim)))) => Some((index, Some(claim))),
+                Some((index, None)) => Some((index, None)),
+                None => None,
+            };
+            if claim.is_some() {
+                self.leave();
+                self.unlock();
+                return claim;
             }
             let mut call = None;
             let mut deadline = None;
@@ -519,24 +501,20 @@ impl<'a> Selector<'_, 'a> {
         }
     }
 
-    /// Draws arms that are ready until one is claimed.
-    fn attempt(&mut self, biased: bool) -> Attempt {
+    /// Draws arms that are ready until one is claimed; one that is only watched is not claimed.
+    fn attempt(&mut self, biased: bool) -> Option<(usize, Option<Claimed>)> {
         let time = time_for(self.arms);
         while let Some(index) = self.draw(biased, time) {
             if self.purpose == Purpose::Watch {
-                return Attempt::Done(index, None);
+                return Some((index, None));
             }
             let arm = self.arms[index];
-            let Some(claimed) = arm.claim(self.core(index), time) else {
-                // It was called meanwhile, through another channel: the next draw passes it over.
-                continue;
-            };
-            return match claimed {
-                Claimed::Promise(partner) => Attempt::Promise(index, partner),
-                Claimed::Whole(claim) => Attempt::Done(index, Some(claim)),
-            };
+            // Else it was called meanwhile, through another channel: the next draw passes it over.
+            if let Some(claimed) = arm.claim(self.core(index), time) {
+                return Some((index, Some(claimed)));
+            }
         }
-        Attempt::Nothing
+        None
     }
 
     fn node(&self, index: usize) -> NonNull<Node> {

@@ -5,6 +5,7 @@ mod support;
 
 mod blocking;
 mod channel_basic;
+mod channel_cases;
 mod channel_drop;
 mod channel_model;
 mod channel_pipeline;
