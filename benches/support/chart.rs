@@ -86,8 +86,7 @@ pub(crate) fn svg(title: &str, unit: &str, groups: &[Group]) -> String {
         power += 1.0;
     }
     put(format_args!(
-        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#555555\">{}</text>",
-        LEFT - 12.0,
+        "<text x=\"12\" y=\"{:.1}\" fill=\"#555555\">{}, logarithmic</text>",
         bottom + LINE - 2.0,
         escape(unit)
     ));
