@@ -7,6 +7,7 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     thread,
 };
@@ -15,13 +16,18 @@ use sward::channel::{Select, bounded, select, unbounded};
 struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// Allocations of one kernel thread, and their bytes.
+    static OWN: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+}
 
 // SAFETY: everything is the system's allocator's.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
-        BYTES.fetch_add(layout.size(), Relaxed);
+        let (blocks, bytes) = OWN.get();
+        OWN.set((blocks + 1, bytes + layout.size()));
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
@@ -47,10 +53,11 @@ fn allocations(mut f: impl FnMut()) -> usize {
 fn a_million_idle_channels_are_small() {
     const CHANNELS: usize = 1_000_000;
     let mut idle = Vec::with_capacity(CHANNELS);
-    let (blocks, bytes) = (ALLOCATIONS.load(Relaxed), BYTES.load(Relaxed));
+    let before = OWN.get();
     idle.extend((0..CHANNELS).map(bounded::<[u64; 4]>));
-    assert_eq!(ALLOCATIONS.load(Relaxed) - blocks, CHANNELS);
-    let each = (BYTES.load(Relaxed) - bytes) / CHANNELS;
+    let after = OWN.get();
+    assert_eq!(after.0 - before.0, CHANNELS);
+    let each = (after.1 - before.1) / CHANNELS;
     assert!(each <= 192, "{each} bytes");
     assert_eq!(size_of_val(&idle[0]), 24, "a pair of handles");
 }
