@@ -323,10 +323,10 @@ impl Processor {
             .store(ahead.map_or(ptr::null_mut(), NonNull::as_ptr), Relaxed);
     }
 
-    /// Own: the queues are empty now, whatever the slot holds.
+    /// Own: nothing waits behind the slot, whatever that holds.
     #[inline]
     fn is_drained(&self) -> bool {
-        self.own.ready.is_empty() && self.own.fresh.is_empty()
+        self.ahead.load(Relaxed).is_null() && self.own.ready.is_empty() && self.own.fresh.is_empty()
     }
 
     /// Own: whether there has been more than enough work ever since this was asked last.

@@ -68,6 +68,8 @@ const SLICE_NS: u64 = 100_000;
 
 /// How far apart a worker wakes for alarms, if they are many.
 const SPACING_NS: u64 = 100_000;
+/// How much later than the first a second worker wakes for an alarm.
+const SECOND_NS: u64 = 1_000_000;
 /// For how long a worker sleeps that the poller refuses to wait for.
 const REFUSED: Duration = Duration::from_millis(1);
 
@@ -621,8 +623,9 @@ impl Worker {
         if stays {
             let mut first = self.space_out(scheduler.first_alarm());
             if first != u64::MAX && scheduler.idle.any(|it| it.sleeps_until() <= first) {
-                // One is enough to wake for it. If that one then has no time, the monitor sees it.
-                first = u64::MAX;
+                // One is enough to wake for it, unless that one then finds something long to do: this one
+                // comes later, but it must come, as nobody else looks after this processor's alarms.
+                first = first.saturating_add(SECOND_NS);
             }
             self.sleeps_until.store(first, Relaxed);
             super::monitor::worker_sleeps(hold.is_some());
