@@ -30,6 +30,13 @@ use std::{
 /// assert_eq!(answer.join().ok(), Some(Ok(42)));
 /// # Ok::<(), sward::channel::SendError<i32>>(())
 /// ```
+///
+/// It does not send:
+///
+/// ```compile_fail,E0599
+/// let (_tx, rx) = sward::channel::bounded::<u8>(1);
+/// rx.send(1);
+/// ```
 pub struct Receiver<T> {
     flavour: Flavour<T>,
 }

@@ -32,6 +32,13 @@ use std::{
 /// assert_eq!(rx.iter().collect::<Vec<_>>(), ["one", "two"]);
 /// # Ok::<(), channel::SendError<&str>>(())
 /// ```
+///
+/// It does not receive:
+///
+/// ```compile_fail,E0599
+/// let (tx, _rx) = sward::channel::bounded::<u8>(1);
+/// tx.recv();
+/// ```
 pub struct Sender<T> {
     channel: NonNull<Channel<T>>,
 }

@@ -167,6 +167,7 @@ fn child_runs_out_of_threads() {
     few(own);
     let refused = Runtime::builder().workers(2).build();
     assert!(refused.is_err(), "there are threads for a second one");
+    let before = first.metrics();
     // Blocking calls and hogs find no spare thread: all take turns, and end.
     let sum: usize = first.run(|| {
         let threads: Vec<_> = (0..50)
@@ -189,6 +190,12 @@ fn child_runs_out_of_threads() {
             .sum()
     });
     assert_eq!(sum, 50);
+    let after = first.metrics();
+    assert!(
+        after.take_overs_refused > before.take_overs_refused,
+        "{after:?}"
+    );
+    assert_eq!(after.threads, before.threads, "{after:?}");
     few(own + 20);
     assert_eq!(runtime(2).run(|| 1), 1);
 }

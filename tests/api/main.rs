@@ -1,11 +1,15 @@
 //! The behaviour of every public item, on plain kernel threads and on green threads.
 
+// For a choice of 256 arms: they are taken one by one.
+#![recursion_limit = "1024"]
+
 #[path = "../support/mod.rs"]
 mod support;
 
 mod blocking;
 mod channel_basic;
 mod channel_cases;
+mod channel_crowds;
 mod channel_drop;
 mod channel_model;
 mod channel_pipeline;

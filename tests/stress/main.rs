@@ -11,6 +11,7 @@ mod counts;
 mod hogs;
 mod late;
 mod runtimes;
+mod sockets;
 mod trees;
 mod wakes;
 
