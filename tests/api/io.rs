@@ -226,6 +226,7 @@ fn standard_streams_are_green_and_keep_their_mode() {
     let mut buf = [0; 256];
     while !String::from_utf8_lossy(&said).contains("ONE") {
         let length = back.read(&mut buf).expect("an answer");
+        assert!(length > 0, "the child is gone: {said:?}");
         said.extend_from_slice(&buf[..length]);
     }
     assert!(!is_nonblocking(shared_from.as_fd()));
