@@ -83,7 +83,7 @@ fn connection(rng: &mut Rng, word: u64, numbers: &Mutex<BTreeSet<i32>>) {
         Duration::from_hours(1)
     };
     near.set_read_timeout(Some(patience)).expect("open");
-    let readers: Vec<_> = (0..1 + rng.below(3))
+    let readers: Vec<_> = (0..=rng.below(3))
         .map(|_| {
             let near = Arc::clone(&near);
             sward::spawn(move || listen(&near, word, if hasty { usize::MAX } else { 0 }))
