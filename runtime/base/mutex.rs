@@ -16,7 +16,7 @@
 //! in its cache; with short pauses two threads take every section from each other, and each pays for the
 //! lines that come and go. Measured with eight senders and eight receivers of one channel on two cores: 104 ns
 //! per message with looks at every pause, 59 with at most 16 pauses between looks, 29 with 64, 25 with 128, 22
-//! with 256. Only who has paused for [`PATIENCE`] in all goes to sleep: the owner has lost its core, and a
+//! with 256. Only who has paused for [`PAUSES`] in all goes to sleep: the owner has lost its core, and a
 //! wake-up costs the owner a thousand sections.
 //!
 //! # Edges
@@ -32,7 +32,7 @@
 use super::primitives::{
     AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
-    const_fn, futex_wait, futex_wake, spin_loop,
+    PAUSES, const_fn, futex_wait, futex_wake, spin_loop,
 };
 use std::{
     cell::UnsafeCell,
@@ -49,8 +49,6 @@ const WANTED: u32 = 2;
 const SHORTEST: u32 = 4;
 /// How many there are between two looks at most: some 2 microseconds.
 const LONGEST: u32 = 128;
-/// How many a thread makes before it sleeps: some 20 microseconds, the price of a sleep.
-const PATIENCE: u32 = 1000;
 
 /// A value that one thread at a time may look at.
 pub(crate) struct Mutex<T> {
@@ -118,7 +116,7 @@ impl<T> Mutex<T> {
     #[cold]
     fn wait(&self) {
         let (mut pauses, mut paused) = (SHORTEST, 0);
-        while paused < PATIENCE {
+        while paused < PAUSES {
             for _ in 0..pauses {
                 spin_loop();
             }

@@ -45,6 +45,13 @@ pub(crate) mod global {
     };
 }
 
+/// How many pauses a thread makes before it sleeps for a short section: some 20 microseconds, the price of a
+/// sleep. A model looks once.
+#[cfg(not(loom))]
+pub(crate) const PAUSES: u32 = 1000;
+#[cfg(loom)]
+pub(crate) const PAUSES: u32 = 1;
+
 /// How long a waiter lets newcomers overtake it. In a model not at all: it has no clock.
 #[cfg(not(loom))]
 pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1);
