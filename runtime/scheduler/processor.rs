@@ -269,6 +269,11 @@ impl Processor {
         tick
     }
 
+    /// Own: how many turns have begun; it wraps.
+    pub(crate) fn turns(&self) -> u32 {
+        self.own.tick.get()
+    }
+
     /// Own: what is to run now, of what this processor has. `others` says whether anybody else waits
     /// for a turn.
     #[inline]

@@ -15,6 +15,7 @@
 #![expect(unsafe_code, reason = "switches stacks")]
 
 mod calls;
+mod loot;
 
 pub(super) use calls::block;
 
@@ -50,6 +51,7 @@ use crate::{
         ticket::Waiter,
     },
 };
+use loot::{Loot, Stand};
 use std::{
     cell::Cell,
     fmt, io,
@@ -104,6 +106,8 @@ pub(crate) struct Worker {
     blocking: Cell<u32>,
     /// When it woke for alarms last.
     fired_at: Cell<u64>,
+    /// What its last steal was worth.
+    loot: Loot,
     /// The processor that it has, or had when it was taken.
     processor: AtomicPtr<Processor>,
     /// What a green thread wants to be called on this thread's own stack.
@@ -185,6 +189,15 @@ impl WorkerRef {
     /// It sleeps by itself, and not in the poller.
     pub(super) fn sleeps_apart(self) -> bool {
         !self.polls.load(Relaxed)
+    }
+}
+
+/// Where the caller's processor stands.
+fn stand(processor: &Processor) -> Stand {
+    Stand {
+        now_ns: clock::now_ns(),
+        turns: processor.turns(),
+        finished: processor.counters.finished.load(Relaxed),
     }
 }
 
@@ -291,6 +304,7 @@ impl Worker {
             turn: AtomicU32::new(0),
             blocking: Cell::new(0),
             fired_at: Cell::new(0),
+            loot: Loot::default(),
             processor: AtomicPtr::new(ptr::null_mut()),
             job: Cell::new(None),
             parker: Parker::new(),
@@ -567,6 +581,10 @@ impl Worker {
         if !scheduler.idle.start_searching(scheduler.processors().len()) {
             return None;
         }
+        if let Some(until) = self.loot.not_before(|| stand(processor)) {
+            let until = until.min(scheduler.first_alarm());
+            self.parker.park(Some(clock::from_ns(until)));
+        }
         let stolen = self.steal(processor);
         self.stop_searching(stolen.is_some());
         stolen
@@ -591,6 +609,7 @@ impl Worker {
             .filter(|it| it.index != processor.index)
             .find_map(|it| processor.steal_from(it))
             .or_else(|| self.scheduler().take_injected(processor));
+        self.loot.note(stolen.map(|_| stand(processor)));
         if let Some(task) = stolen {
             count(&processor.counters.steals);
             if processor.attention() & TRACE != 0 {
