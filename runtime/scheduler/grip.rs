@@ -7,9 +7,9 @@
 //!
 //! | the thread, [`Grip::enter`]                | the monitor, [`Grip::take`]                  |
 //! |--------------------------------------------|----------------------------------------------|
-//! | E1  inside := true                         | T1  state := TRYING                          |
+//! | E1  inside += 1                            | T1  state := TRYING                          |
 //! | E2  light barrier                          | T2  heavy barrier                            |
-//! | E3  read state: if it is ours, go on       | T3  read inside: if true, give up            |
+//! | E3  read state: if it is ours, go on       | T3  read inside: if any, give up             |
 //! |                                            | T4  state: TRYING to LOCKED, then to TAKEN   |
 //!
 //! Each side writes first and reads after; with barriers of which one is before the other, one of the
@@ -41,7 +41,7 @@
 //! *A lock*: two read-modify-writes per switch, for something that happens a few times a second.
 
 use crate::base::primitives::{
-    AtomicBool, AtomicU8,
+    AtomicU8,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
     heavy_barrier, light_barrier, spin_loop, yield_thread,
 };
@@ -56,8 +56,8 @@ const TAKEN: u8 = 5;
 /// One kernel thread's grip on its processor.
 #[derive(Debug)]
 pub(crate) struct Grip {
-    /// The thread is in the scheduler's code. Written by the thread alone.
-    inside: AtomicBool,
+    /// The thread is in the scheduler's code, so many times. Written by the thread alone.
+    inside: AtomicU8,
     state: AtomicU8,
     /// What the thread's own state is: `MINE`, or `CAREFUL` without `membarrier`.
     own: u8,
@@ -67,7 +67,7 @@ impl Grip {
     /// The grip of a thread that has no processor yet, and is inside.
     pub(crate) fn new(membarrier: bool) -> Self {
         Self {
-            inside: AtomicBool::new(true),
+            inside: AtomicU8::new(1),
             state: AtomicU8::new(TAKEN),
             own: if membarrier { MINE } else { CAREFUL },
         }
@@ -79,10 +79,38 @@ impl Grip {
     #[inline]
     pub(crate) fn enter(&self) -> bool {
         // Relaxed: E2 orders it before E3.
-        self.inside.store(true, Relaxed); // E1
+        self.inside.store(1, Relaxed); // E1
         light_barrier(); // E2
         // Acquire [processor]: what the monitor did if it had it locked meanwhile. E3
         self.state.load(Acquire) == MINE || self.enter_slowly()
+    }
+
+    /// As [`enter`](Self::enter), from anywhere: the thread may be inside. To be followed by
+    /// [`leave_again`](Self::leave_again).
+    #[must_use]
+    #[inline]
+    pub(crate) fn enter_again(&self) -> bool {
+        self.enter_again_simply() || self.enter_slowly()
+    }
+
+    /// As [`enter_again`](Self::enter_again), but `false` also if the monitor is about to do something.
+    #[must_use]
+    #[inline]
+    pub(crate) fn enter_again_simply(&self) -> bool {
+        // Relaxed: it is this thread's, and E2 orders it before E3. No read-modify-write, for the same reason.
+        self.inside
+            .store(self.inside.load(Relaxed).wrapping_add(1), Relaxed); // E1
+        light_barrier(); // E2
+        // Acquire [processor], as in `enter`. E3
+        self.state.load(Acquire) == MINE
+    }
+
+    /// The thread is again where it was before it [entered again](Self::enter_again).
+    #[inline]
+    pub(crate) fn leave_again(&self) {
+        // Release [processor].
+        self.inside
+            .store(self.inside.load(Relaxed).wrapping_sub(1), Release);
     }
 
     #[cold]
@@ -121,13 +149,13 @@ impl Grip {
     #[inline]
     pub(crate) fn leave(&self) {
         // Release [processor].
-        self.inside.store(false, Release);
+        self.inside.store(0, Release);
     }
 
     /// Whether this very thread is inside.
     #[inline]
     pub(crate) fn is_inside(&self) -> bool {
-        self.inside.load(Relaxed)
+        self.inside.load(Relaxed) > 0
     }
 
     /// The thread, which is inside, lends its processor to whoever wants it.
@@ -212,7 +240,7 @@ impl Grip {
         }
         heavy_barrier(self.own == MINE); // T2
         // Acquire [processor]. T3
-        if self.inside.load(Acquire) {
+        if self.inside.load(Acquire) > 0 {
             // If this fails, the thread has done the same.
             _ = self
                 .state
@@ -272,12 +300,18 @@ mod model {
                     }
                 }
             });
-            for _ in 0..2 {
-                if shared.grip.enter() {
-                    shared.touch();
-                }
-                shared.grip.leave();
+            if shared.grip.enter() {
+                shared.touch();
             }
+            shared.grip.leave();
+            if shared.grip.enter_again() {
+                shared.touch();
+                // Inside the other, which keeps the processor.
+                assert!(shared.grip.enter_again());
+                shared.grip.leave_again();
+                shared.touch();
+            }
+            shared.grip.leave_again();
             drop(monitor.join());
         });
     }

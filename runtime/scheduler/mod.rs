@@ -212,8 +212,8 @@ impl Scheduler {
         }
     }
 
-    /// Makes a green thread runnable that was woken, or spawned.
-    #[inline]
+    /// Makes a green thread runnable that was woken, whatever that takes.
+    #[inline(never)]
     fn make_runnable(&self, task: NonNull<Task>) {
         match self.worker() {
             Some(worker) => worker.with_processor(|it| match it {
@@ -452,7 +452,13 @@ unsafe fn wake(waiter: NonNull<Waiter>) {
     let home = unsafe { task.as_ref() }.home();
     // SAFETY: by the caller; a home outlives its green threads.
     let scheduler = unsafe { home.cast::<Scheduler>().as_ref() };
-    scheduler.make_runnable(task);
+    // What most wake-ups need stays small enough to use few registers: no more is to be saved on the stack.
+    if !scheduler
+        .worker()
+        .is_some_and(|it| it.run_next_simply(task))
+    {
+        scheduler.make_runnable(task);
+    }
 }
 
 /// Numbers for green threads, from the first to before the last.

@@ -205,6 +205,17 @@ impl Processor {
         }
     }
 
+    /// Own: as [`run_next`](Self::run_next), if nothing was to run next and nobody looks. If this returns
+    /// `false`, nothing was done.
+    #[inline]
+    pub(crate) fn run_next_simply(&self, task: NonNull<Task>) -> bool {
+        let simple = self.attention.load(Relaxed) == 0 && self.slot.load(Relaxed).is_null();
+        if simple {
+            self.slot.store(task.as_ptr(), Relaxed);
+        }
+        simple
+    }
+
     /// Own: lets `task` run after those that are in its queue.
     #[inline]
     pub(crate) fn run_later(&self, task: NonNull<Task>) {

@@ -429,17 +429,25 @@ impl Worker {
     /// Runs `f` with this worker's processor, from the scheduler's code or from a green thread's.
     #[inline]
     pub(super) fn with_processor<R>(&self, f: impl FnOnce(Option<&Processor>) -> R) -> R {
-        if self.grip.is_inside() {
-            return f(self.own_processor());
-        }
-        let processor = if self.grip.enter() {
+        let processor = if self.grip.enter_again() {
             self.own_processor()
         } else {
             None
         };
         let result = f(processor);
-        self.grip.leave();
+        self.grip.leave_again();
         result
+    }
+
+    /// Lets `task` run next, if that is all there is to do. If this returns `false`, nothing was done.
+    #[inline]
+    pub(super) fn run_next_simply(&self, task: NonNull<Task>) -> bool {
+        let done = self.grip.enter_again_simply()
+            && self
+                .own_processor()
+                .is_some_and(|it| it.run_next_simply(task));
+        self.grip.leave_again();
+        done
     }
 
     /// The processor, for this thread while it is inside and has it.
