@@ -34,6 +34,7 @@ use crate::{
         },
     },
     channel::{Receiver, Sender, TrySendError, bounded},
+    observe::signal::all_but_faults,
 };
 use std::{
     fs::File,
@@ -203,6 +204,7 @@ impl Table {
                 ours.sa_sigaction = handle as *const () as usize;
                 // On the kernel thread's own stack for signals: a green one may be too small.
                 ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+                ours.sa_mask = all_but_faults();
                 // SAFETY: `handle` has the form that SA_SIGINFO asks for, and keeps to what a handler
                 // may do.
                 check(unsafe { libc::sigaction(signal, &raw const ours, ptr::null_mut()) })?;

@@ -25,7 +25,10 @@
 //!   one of these numbers (a daemon's, from inetd) does its calls in blocking mode, away from the
 //!   worker, without timeouts.
 
-#![expect(unsafe_code, reason = "std cannot put a file under a number")]
+#![expect(
+    unsafe_code,
+    reason = "std cannot put a file under a number, nor write to a socket without SIGPIPE"
+)]
 
 use crate::{
     sim::net::Endpoint,
@@ -36,8 +39,10 @@ use crate::{
 };
 use std::{
     convert::Infallible,
-    fmt, io,
+    fmt,
+    io::{self, IoSlice},
     marker::PhantomData,
+    mem,
     ops::Deref,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     sync::{Arc, OnceLock},
@@ -48,6 +53,8 @@ use std::{
 const FIRST_LOOK: Duration = Duration::from_micros(100);
 /// After how long to look again, at last.
 const LAST_LOOK: Duration = Duration::from_millis(10);
+/// How many buffers the system takes at once.
+const MOST_BUFFERS: usize = libc::UIO_MAXIOV as usize;
 
 /// A descriptor of type `T`, or a simulated socket, and its source.
 pub(crate) struct Socket<T, S = Never<T>> {
@@ -369,6 +376,30 @@ impl<T: fmt::Debug, S: Endpoint> fmt::Debug for Socket<T, S> {
 #[track_caller]
 fn no_descriptor() -> ! {
     panic!("a socket of a simulated network has no descriptor: the kernel does not know it")
+}
+
+/// Writes to a stream. What std's own writes do differs by the kind of stream and the call; here, nobody there
+/// is an error and never a signal, which ends programs that were not started by Rust.
+pub(crate) fn send(descriptor: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+    let (start, length) = (buf.as_ptr().cast(), buf.len());
+    // SAFETY: `buf` is there for the call, which only reads it.
+    sent(unsafe { libc::send(descriptor.as_raw_fd(), start, length, libc::MSG_NOSIGNAL) })
+}
+
+/// As [`send`], of as many buffers as the system takes at once.
+pub(crate) fn send_vectored(descriptor: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: plain data, for which zeros mean: no address, no buffers, nothing else.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    // std promises that an `IoSlice` is what the system takes.
+    message.msg_iov = bufs.as_ptr().cast_mut().cast();
+    message.msg_iovlen = bufs.len().min(MOST_BUFFERS);
+    let descriptor = descriptor.as_raw_fd();
+    // SAFETY: `bufs` and all that it names are there for the call, which only reads them.
+    sent(unsafe { libc::sendmsg(descriptor, &raw const message, libc::MSG_NOSIGNAL) })
+}
+
+fn sent(outcome: isize) -> io::Result<usize> {
+    usize::try_from(outcome).map_err(|_| io::Error::last_os_error())
 }
 
 /// Puts a dead socket under the number of `descriptor`.

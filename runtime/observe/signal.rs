@@ -103,11 +103,25 @@ pub(crate) fn install(signal: i32) -> io::Result<()> {
     action.sa_sigaction = handler();
     // On the alternate stack: it may come while a green thread is at the end of its own.
     action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+    action.sa_mask = all_but_faults();
     // SAFETY: the handler does only what a handler may.
     if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// What waits while a handler of ours runs: no others pile up on its stack. Faults cannot wait.
+pub(crate) fn all_but_faults() -> libc::sigset_t {
+    // SAFETY: plain data, of which the next call makes a set.
+    let mut set = unsafe { mem::zeroed() };
+    // SAFETY: `set` is a place for it.
+    unsafe { libc::sigfillset(&raw mut set) };
+    for fault in FAULTS {
+        // SAFETY: a set, made above, and a signal's number.
+        unsafe { libc::sigdelset(&raw mut set, fault) };
+    }
+    set
 }
 
 fn handler() -> libc::sighandler_t {

@@ -56,6 +56,7 @@ use std::{
     cell::Cell,
     fmt, io,
     ptr::{self, NonNull},
+    slice,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -552,7 +553,7 @@ impl Worker {
         }
         let first = processor.first_alarm();
         if first != u64::MAX {
-            processor.fire(processor, clock::now_ns());
+            processor.fire(slice::from_ref(processor), clock::now_ns());
         }
         Scheduler::poll_now();
         processor.sample_next();
@@ -568,12 +569,7 @@ impl Worker {
         let scheduler = self.scheduler();
         if scheduler.first_alarm() != u64::MAX {
             let now = clock::now_ns();
-            let fired: usize = scheduler
-                .processors()
-                .iter()
-                .map(|it| processor.fire(it, now))
-                .sum();
-            if fired > 0 {
+            if processor.fire(scheduler.processors(), now) > 0 {
                 self.fired_at.set(now);
                 return processor.next(|| false);
             }
