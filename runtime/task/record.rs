@@ -600,7 +600,16 @@ impl Task {
         }
         if home::running().is_none() {
             // It unwinds, and cannot leave its kernel thread.
-            return crate::wait::waiting(|| _ = self.body.token.park(deadline));
+            if let Some(home) = home::simulation() {
+                // SAFETY: the home of an entered context is valid.
+                _ = unsafe { home.as_ref() }.park_kernel_thread(&self.body.token, deadline);
+                return;
+            }
+            let park = || _ = self.body.token.park(deadline);
+            return match deadline {
+                Some(_) => crate::wait::waiting(park),
+                None => crate::wait::napping(park),
+            };
         }
         let waiting = Waiting::new();
         waiting.open();

@@ -33,6 +33,7 @@ pub(crate) mod ticket;
 use crate::{
     base::{
         lock::{Guard, Lock},
+        naps::Nap,
         parker::Parker,
     },
     task::Task,
@@ -386,6 +387,15 @@ pub(crate) fn blocking<T>(f: impl FnOnce() -> T) -> T {
 /// keeps: a plain one, one in a blocking call, or that of a green thread which unwinds.
 pub(crate) fn waiting<T>(f: impl FnOnce() -> T) -> T {
     keeping(true, f)
+}
+
+/// As [`waiting`], for a wait that only another thread can end.
+pub(crate) fn napping<T>(f: impl FnOnce() -> T) -> T {
+    waiting(|| {
+        crate::scheduler::monitor::thread_sleeps();
+        let _nap = Nap::begin();
+        f()
+    })
 }
 
 fn keeping<T>(waits: bool, f: impl FnOnce() -> T) -> T {
