@@ -279,10 +279,10 @@ pub(super) fn start(scheduler: Arc<Scheduler>, processor: Option<&Processor>) ->
         processor.map_or(ptr::null_mut(), |it| ptr::from_ref(it).cast_mut()),
         Relaxed,
     );
-    let thread = thread::Builder::new()
-        .name(scheduler.config.name.clone())
-        .stack_size(NATIVE_STACK_BYTES)
-        .spawn(move || worker.live(&scheduler, place));
+    let name = scheduler.config.name.clone();
+    let thread = all.origin.start(name, NATIVE_STACK_BYTES, move || {
+        worker.live(&scheduler, place);
+    });
     match thread {
         Ok(thread) => {
             slot.alive = true;
@@ -391,7 +391,7 @@ impl Worker {
 
     /// Notes that the thread is to be a batch job to the kernel until it has a processor again.
     pub(super) fn set_batch(&self) {
-        if !self.batch.swap(true, Relaxed) {
+        if self.scheduler().origin.is_ordinary() && !self.batch.swap(true, Relaxed) {
             kernel::make_batch(self.tid());
         }
     }
@@ -464,7 +464,10 @@ impl Worker {
             .store(kernel::this_thread_cpu_clock().unwrap_or(0), Relaxed);
         self.tid
             .store(kernel::this_thread_id().cast_unsigned(), Relaxed);
-        kernel::ask_for_short_slices(SLICE_NS);
+        if scheduler.origin.is_ordinary() {
+            kernel::ask_for_short_slices(SLICE_NS);
+        }
+        kernel::punctual_timers();
         // Without one an overflow would still end the process, but say less.
         let alternate = AlternateStack::arm();
         home::enter(&self.context, || self.work());

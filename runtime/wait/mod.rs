@@ -408,6 +408,18 @@ fn keeping<T>(waits: bool, f: impl FnOnce() -> T) -> T {
     f()
 }
 
+/// Runs `start`, which starts a process. That begins with nothing that was asked of the kernel for the
+/// calling thread's sake.
+pub(crate) fn start_process<T>(mut start: impl FnMut() -> T) -> T {
+    let Some(home) = home::home() else {
+        return start();
+    };
+    let mut started = None;
+    // SAFETY: the home of an entered context is valid.
+    unsafe { home.as_ref() }.start_process(&mut || started = Some(start()));
+    started.unwrap_or_else(|| unreachable!("a home runs it"))
+}
+
 /// Stands in a line of what `lock` guards, lets go of the lock and waits to be called: the whole of a
 /// wait in one line.
 ///
