@@ -13,7 +13,7 @@
 use crate::{
     io::Async,
     thread,
-    wait::{blocking, home},
+    wait::{blocking, home, start_process},
 };
 use std::{
     ffi::OsStr,
@@ -203,7 +203,7 @@ impl Command {
     ///
     /// The system's: `NotFound` if there is no such program.
     pub fn spawn(&mut self) -> io::Result<Child> {
-        Child::of(blocking(|| self.inner.spawn())?)
+        Child::of(blocking(|| start_process(|| self.inner.spawn()))?)
     }
 
     /// Starts the process and waits for its end.

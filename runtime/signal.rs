@@ -35,6 +35,7 @@ use crate::{
     },
     channel::{Receiver, Sender, TrySendError, bounded},
     observe::signal::all_but_faults,
+    scheduler::origin::start_helper,
 };
 use std::{
     fs::File,
@@ -43,7 +44,6 @@ use std::{
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
     ptr,
     sync::{OnceLock, PoisonError, TryLockError},
-    thread,
 };
 
 pub use libc::{
@@ -282,9 +282,7 @@ fn start() -> io::Result<()> {
     // SAFETY: the kernel has just made it, and nobody else knows it.
     let event = File::from(unsafe { OwnedFd::from_raw_fd(number) });
     let known = usize::try_from(event.as_raw_fd()).unwrap_or(0);
-    thread::Builder::new()
-        .name("sward-signals".to_owned())
-        .spawn(move || deliver_all(event))?;
+    start_helper("sward-signals", move || deliver_all(event))?;
     // Relaxed: installing a handler is a system call, and no handler of ours is in place yet.
     WAKE.store(known, Relaxed);
     // Nobody else is here.

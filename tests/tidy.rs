@@ -77,6 +77,7 @@ const UNSAFE: &[&str] = &[
     "runtime/process.rs",
     "runtime/scheduler/kernel.rs",
     "runtime/scheduler/mod.rs",
+    "runtime/scheduler/origin.rs",
     "runtime/scheduler/pinned.rs",
     "runtime/scheduler/processor.rs",
     "runtime/scheduler/shutdown.rs",

@@ -8,7 +8,7 @@
 //!
 //! How such an instant is found, though one can only look at one thread after the other, stands in
 //! [`naps`]. Two looks must agree, [`PATIENCE`] apart, without a nap between; and at the second the kernel
-//! must say of each thread that it sleeps. All kernel threads are counted by the kernel's own list: one that
+//! must say of each thread that it sleeps, again without a nap before it has said so of all. All kernel threads are counted by the kernel's own list: one that
 //! is not ours might know a sender, so while it is awake there is no deadlock. It may end or wait later, and
 //! nobody would tell: so the monitor looks a few times more, [less and less often](Suspicion::judge).
 //!
@@ -155,7 +155,8 @@ impl Suspicion {
             (Look::Alive, _) => Judgement::Fine,
             (Look::Outside, _) => Judgement::Unsure,
             (Look::Asleep(naps), Some((since, same))) if same == naps => {
-                if since.elapsed() >= PATIENCE && all_sleep() {
+                // Whoever woke another on its way round, and slept again, has napped.
+                if since.elapsed() >= PATIENCE && all_sleep() && naps::naps() == same {
                     report();
                     return Judgement::Fine;
                 }

@@ -4,11 +4,13 @@
 //! nobody and holds nothing, so for the detector of deadlocks it sleeps all the time.
 
 use super::circles::Told;
-use crate::{base::naps, scheduler::Scheduler};
+use crate::{
+    base::naps,
+    scheduler::{Scheduler, origin::start_helper},
+};
 use std::{
     io,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
-    thread,
     time::Duration,
 };
 
@@ -38,8 +40,7 @@ pub(crate) fn watch(runtime: &Arc<Scheduler>, period: Duration) -> io::Result<()
     let mut watched = watched();
     watched.runtimes.push((Arc::downgrade(runtime), period));
     if !watched.runs {
-        let thread = thread::Builder::new().name("sward-watchdog".to_owned());
-        if let Err(error) = thread.spawn(work) {
+        if let Err(error) = start_helper("sward-watchdog", work) {
             watched.runtimes.pop();
             return Err(error);
         }

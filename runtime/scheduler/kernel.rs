@@ -9,7 +9,7 @@ use std::{
     fs::{self, File},
     io::{Read, Write},
     os::unix::ffi::OsStrExt,
-    sync::OnceLock,
+    ptr,
 };
 
 /// The calling thread's number.
@@ -73,6 +73,7 @@ pub(super) fn cpu_ns(clock: libc::clockid_t) -> Option<u64> {
 
 /// The kernel's `struct sched_attr`, its first version.
 #[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Attributes {
     size: u32,
     policy: u32,
@@ -87,54 +88,121 @@ struct Attributes {
 impl Attributes {
     #[expect(clippy::cast_possible_truncation, reason = "it is 48")]
     const BYTES: u32 = size_of::<Self>() as u32;
+
+    /// A class for ordinary programs.
+    const fn fair(policy: libc::c_int, nice: i32, slice_ns: u64) -> Self {
+        Self {
+            size: Self::BYTES,
+            policy: policy.cast_unsigned(),
+            flags: 0,
+            nice,
+            priority: 0,
+            runtime: slice_ns,
+            deadline: 0,
+            period: 0,
+        }
+    }
+
+    /// Gives them to a thread; `false` if the kernel refuses.
+    fn set(&self, thread: libc::pid_t) -> bool {
+        // SAFETY: the structure has the size that it says.
+        unsafe { libc::syscall(libc::SYS_sched_setattr, thread, ptr::from_ref(self), 0) == 0 }
+    }
 }
 
-/// Asks for the ordinary class with slices of `slice_ns`, which are short, and punctual timers:
-/// who has little to do is then served soon (Linux 6.12).
+/// What it starts has the usual slices again.
+const RESET_ON_FORK: u64 = 1;
+
+/// How the kernel treats a thread among others, as those inherit it that it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Class(Attributes);
+
+impl Class {
+    pub(super) fn of_this_thread() -> Self {
+        let mut it = Attributes::fair(libc::SCHED_OTHER, 0, 0);
+        // SAFETY: a place of the size that is said; zero is the calling thread.
+        unsafe {
+            libc::syscall(
+                libc::SYS_sched_getattr,
+                0,
+                &raw mut it,
+                Attributes::BYTES,
+                0,
+            )
+        };
+        let fair = [libc::SCHED_OTHER, libc::SCHED_BATCH, libc::SCHED_IDLE];
+        let is_fair = fair.contains(&it.policy.cast_signed());
+        if it.flags & RESET_ON_FORK != 0 && (!is_fair || it.nice < 0) {
+            return Self(Attributes::fair(libc::SCHED_OTHER, 0, 0));
+        }
+        if is_fair {
+            it = Attributes::fair(it.policy.cast_signed(), it.nice, 0);
+        }
+        Self(it)
+    }
+
+    /// Gives it to the calling thread, if that has another.
+    pub(super) fn take_on(self) {
+        let own = Self::of_this_thread();
+        if own != self && !self.0.set(0) {
+            // Not everybody may be nicer to itself again.
+            let mut rest = self.0;
+            rest.nice = own.0.nice;
+            rest.set(0);
+        }
+    }
+
+    pub(super) fn is_ordinary(self) -> bool {
+        self.0.policy.cast_signed() == libc::SCHED_OTHER
+    }
+
+    pub(super) fn is_batch(self) -> bool {
+        self.0.policy.cast_signed() == libc::SCHED_BATCH
+    }
+}
+
+/// Asks for the ordinary class with slices of `slice_ns`, which are short: who has little to do is then
+/// served soon (Linux 6.12). For threads of that class.
 pub(super) fn ask_for_short_slices(slice_ns: u64) {
     set_class(0, libc::SCHED_OTHER, slice_ns);
-    punctual_timers();
 }
 
 /// Asks that the calling thread's timers are not late on purpose.
 pub(super) fn punctual_timers() {
-    // SAFETY: the command takes a number.
-    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
+    set_timer_slack(1);
 }
 
-/// Makes a thread a batch job: it yields to those that wake up.
+/// By how many nanoseconds the kernel lets the calling thread's timers be late.
+pub(super) fn timer_slack() -> libc::c_ulong {
+    // SAFETY: the command takes nothing.
+    let slack = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
+    libc::c_ulong::try_from(slack).unwrap_or(1)
+}
+
+pub(super) fn set_timer_slack(ns: libc::c_ulong) {
+    // SAFETY: the command takes a number.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, ns) };
+}
+
+/// Makes a thread a batch job: it yields to those that wake up. For one of the ordinary class.
 pub(super) fn make_batch(thread: libc::pid_t) {
     set_class(thread, libc::SCHED_BATCH, 0);
 }
 
-/// Whether the process is of the ordinary class: if somebody has chosen another for it, it stays.
-fn is_ordinary() -> bool {
-    static ORDINARY: OnceLock<bool> = OnceLock::new();
-    *ORDINARY.get_or_init(|| {
-        // SAFETY: it takes a number; zero is the calling thread, which has its creator's class.
-        let policy = unsafe { libc::sched_getscheduler(0) };
-        policy == libc::SCHED_OTHER
-    })
+/// Makes the calling thread, a batch job, an ordinary one.
+pub(super) fn make_ordinary() {
+    set_class(0, libc::SCHED_OTHER, 0);
 }
 
 fn set_class(thread: libc::pid_t, policy: libc::c_int, slice_ns: u64) {
-    if !is_ordinary() {
-        return;
-    }
     // SAFETY: it takes numbers.
     let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, thread.cast_unsigned()) };
-    let attributes = Attributes {
-        size: Attributes::BYTES,
-        policy: policy.cast_unsigned(),
-        flags: 0,
-        nice,
-        priority: 0,
-        runtime: slice_ns,
-        deadline: 0,
-        period: 0,
-    };
-    // SAFETY: the structure has the size that it says.
-    unsafe { libc::syscall(libc::SYS_sched_setattr, thread, &raw const attributes, 0) };
+    let mut attributes = Attributes::fair(policy, nice, slice_ns);
+    if nice >= 0 {
+        // Else it would take the niceness back, too.
+        attributes.flags = RESET_ON_FORK;
+    }
+    attributes.set(thread);
 }
 
 #[cfg(all(test, not(loom)))]

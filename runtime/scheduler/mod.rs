@@ -24,6 +24,7 @@ mod grip;
 mod idle;
 pub(crate) mod kernel;
 pub(crate) mod monitor;
+pub(crate) mod origin;
 mod pinned;
 mod processor;
 pub(crate) mod shutdown;
@@ -55,6 +56,7 @@ use crate::{
 use beside::{Beside, Why};
 use crossbeam_deque::{Injector, Steal};
 use idle::Idle;
+use origin::Origin;
 use processor::{Counters, Flags, Processor, Runnable, count};
 use std::{
     io,
@@ -98,6 +100,8 @@ pub(crate) struct Scheduler {
     /// What happened where no processor was at hand.
     outside: Outside,
     membarrier: bool,
+    /// What its kernel threads begin with.
+    origin: Origin,
     /// When a stall was named last.
     warned_at: AtomicU64,
     /// Whoever waits for the last green thread to end, as the runtime shuts down.
@@ -163,6 +167,7 @@ impl Scheduler {
                 run_delay: Buckets::new(),
             },
             warned_at: AtomicU64::new(0),
+            origin: Self::origin_here(),
             membarrier: crate::base::primitives::register_heavy_barrier(),
             closer: shutdown::Closer::new(),
             config,
@@ -178,6 +183,18 @@ impl Scheduler {
             return Err(error);
         }
         Ok(scheduler)
+    }
+
+    /// Of a runtime that is built here: on a thread of another, what that one's began with.
+    fn origin_here() -> Origin {
+        let own = kernel::this_thread_id();
+        let builder = monitor::runtimes().into_iter().find(|it| {
+            let workers = it.workers.lock();
+            workers
+                .iter()
+                .any(|slot| slot.alive && slot.worker.tid() == own)
+        });
+        builder.map_or_else(Origin::here, |it| it.origin)
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -243,7 +260,11 @@ impl Scheduler {
             .is_multiple_of(64)
         {
             // SAFETY: a runnable task is alive.
-            unsafe { task.as_ref() }.queued_at(clock::raw_ns(), true);
+            let record = unsafe { task.as_ref() };
+            // One that was taken from a processor may have been noted there, and was runnable since.
+            if record.queued() == 0 {
+                record.queued_at(clock::raw_ns(), true);
+            }
         }
         self.injector.push(Runnable(task)); // S1
         self.wake_one();
@@ -544,6 +565,10 @@ impl Home for Scheduler {
             // SAFETY: by the caller.
             None => unsafe { slab::free_global(block) },
         });
+    }
+
+    fn start_process(&self, start: &mut dyn FnMut()) {
+        self.origin.start_process(start);
     }
 
     fn pin(&self, name: Option<&str>) -> io::Result<Pin> {

@@ -31,7 +31,8 @@
 use super::{
     Scheduler,
     beside::Why,
-    kernel,
+    kernel::{self, Class},
+    origin::start_helper,
     processor::Processor,
     worker::{Worker, WorkerRef},
 };
@@ -148,9 +149,7 @@ fn start() -> io::Result<()> {
     source::when_awaited(descriptor_awaited);
     let mut thread = lock(&MONITOR.thread);
     if thread.is_none() {
-        let handle = thread::Builder::new()
-            .name("sward-monitor".to_owned())
-            .spawn(|| MONITOR.run())?;
+        let handle = start_helper("sward-monitor", || MONITOR.run())?;
         signal::serve_by(handle.thread());
         *thread = Some(handle.thread().clone());
     }
@@ -240,7 +239,10 @@ struct Look {
 
 impl Monitor {
     fn run(&self) {
-        kernel::ask_for_short_slices(100_000);
+        if Class::of_this_thread().is_ordinary() {
+            kernel::ask_for_short_slices(100_000);
+        }
+        kernel::punctual_timers();
         let mut period = SHORTEST;
         let mut idle_looks = 0;
         let mut trimmed = 0;

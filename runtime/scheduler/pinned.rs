@@ -93,10 +93,9 @@ impl Scheduler {
         let scheduler = unsafe { Arc::from_raw(self) };
         let name = name.unwrap_or(&self.config.name).to_owned();
         let home = record.as_home();
-        let started = thread::Builder::new()
-            .name(name)
-            .stack_size(super::worker::NATIVE_STACK_BYTES)
-            .spawn(move || record.live(&scheduler));
+        let bytes = super::worker::NATIVE_STACK_BYTES;
+        let live = move || record.live(&scheduler);
+        let started = self.origin.start(name, bytes, live);
         match started {
             Ok(_runs_by_itself) => Ok(Pin {
                 home,
@@ -256,6 +255,10 @@ impl Home for Pinned {
 
     fn number(&self) -> u32 {
         self.scheduler().number()
+    }
+
+    fn start_process(&self, start: &mut dyn FnMut()) {
+        self.scheduler().start_process(start);
     }
 
     fn pin(&self, name: Option<&str>) -> io::Result<Pin> {

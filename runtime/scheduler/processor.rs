@@ -204,6 +204,12 @@ impl Processor {
         if self.attention.load(Relaxed) != 0 {
             self.becomes_runnable(task);
         }
+        self.put_next(task);
+    }
+
+    /// Own: as [`run_next`](Self::run_next), for one that was runnable before.
+    #[inline]
+    pub(crate) fn put_next(&self, task: NonNull<Task>) {
         let displaced = self.slot.load(Relaxed);
         self.slot.store(task.as_ptr(), Relaxed);
         if let Some(displaced) = NonNull::new(displaced) {
@@ -233,6 +239,12 @@ impl Processor {
             &self.own.ready
         };
         queue.push(Runnable(task));
+    }
+
+    /// Own: as [`run_later`](Self::run_later), for one that has run.
+    #[inline]
+    pub(crate) fn run_again(&self, task: NonNull<Task>) {
+        self.own.ready.push(Runnable(task));
     }
 
     /// Which turns are looked at.

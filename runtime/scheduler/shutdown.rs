@@ -9,7 +9,7 @@
 
 #![expect(unsafe_code, reason = "walks over the slab of records")]
 
-use super::Scheduler;
+use super::{Scheduler, worker::NATIVE_STACK_BYTES};
 use crate::{
     base::{
         lock::Lock,
@@ -73,9 +73,9 @@ impl Scheduler {
         });
         if inside {
             let scheduler = Arc::clone(self);
-            let closing = thread::Builder::new()
-                .name("sward-shutdown".to_owned())
-                .spawn(move || scheduler.finish_off(deadline));
+            let name = "sward-shutdown".to_owned();
+            let close = move || scheduler.finish_off(deadline);
+            let closing = self.origin.start(name, NATIVE_STACK_BYTES, close);
             // Without a thread the green threads end all the same, as they next wait; the workers stay.
             if closing.is_err() {
                 self.call_off();

@@ -1,7 +1,6 @@
 //! The thread that calls, green or not: who it is, parking, sleeping, giving way.
 
 use crate::{
-    base::naps::Nap,
     task::TaskRef,
     wait::{self, Waiting, reason::Reason, ticket::Verdict},
 };
@@ -150,10 +149,7 @@ pub fn park() {
     wait::point();
     match TaskRef::running() {
         Some(task) => task.park(None),
-        None => wait::waiting(|| {
-            let _nap = Nap::begin();
-            thread::park();
-        }),
+        None => wait::napping(thread::park),
     }
 }
 

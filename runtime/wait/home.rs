@@ -97,6 +97,12 @@ pub(crate) trait Home {
         self.start(task);
     }
 
+    /// Runs `start`, which starts a process that is to begin with nothing that this home has asked of the
+    /// kernel for its threads.
+    fn start_process(&self, start: &mut dyn FnMut()) {
+        start();
+    }
+
     /// A home with a kernel thread for one green thread alone, on the same runtime.
     ///
     /// # Errors

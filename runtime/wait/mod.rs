@@ -33,6 +33,7 @@ pub(crate) mod ticket;
 use crate::{
     base::{
         lock::{Guard, Lock},
+        naps::Nap,
         parker::Parker,
     },
     task::Task,
@@ -388,6 +389,15 @@ pub(crate) fn waiting<T>(f: impl FnOnce() -> T) -> T {
     keeping(true, f)
 }
 
+/// As [`waiting`], for a wait that only another thread can end.
+pub(crate) fn napping<T>(f: impl FnOnce() -> T) -> T {
+    waiting(|| {
+        crate::scheduler::monitor::thread_sleeps();
+        let _nap = Nap::begin();
+        f()
+    })
+}
+
 fn keeping<T>(waits: bool, f: impl FnOnce() -> T) -> T {
     let home = home::home();
     if let Some(home) = home {
@@ -396,6 +406,18 @@ fn keeping<T>(waits: bool, f: impl FnOnce() -> T) -> T {
     }
     let _ends = Ends(home);
     f()
+}
+
+/// Runs `start`, which starts a process. That begins with nothing that was asked of the kernel for the
+/// calling thread's sake.
+pub(crate) fn start_process<T>(mut start: impl FnMut() -> T) -> T {
+    let Some(home) = home::home() else {
+        return start();
+    };
+    let mut started = None;
+    // SAFETY: the home of an entered context is valid.
+    unsafe { home.as_ref() }.start_process(&mut || started = Some(start()));
+    started.unwrap_or_else(|| unreachable!("a home runs it"))
 }
 
 /// Stands in a line of what `lock` guards, lets go of the lock and waits to be called: the whole of a

@@ -117,3 +117,86 @@ fn many_come_and_go() {
     });
     assert_eq!(sum, 19_900);
 }
+
+/// See [`heritage`].
+type Heritage = (String, i32, i32, u64, i32);
+
+/// What a thread hands on to those that it starts: blocked signals, class, niceness, slice, timer slack.
+#[expect(unsafe_code, reason = "system calls that std does not have")]
+fn heritage() -> Heritage {
+    let status = std::fs::read_to_string("/proc/thread-self/status").expect("Linux");
+    let blocked = status.lines().find(|it| it.starts_with("SigBlk"));
+    // SAFETY: it takes a number.
+    let class = unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
+    // SAFETY: as above.
+    let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    let mut attributes = [0_u64; 6];
+    // SAFETY: a place of 48 bytes.
+    unsafe { libc::syscall(libc::SYS_sched_getattr, 0, attributes.as_mut_ptr(), 48, 0) };
+    // SAFETY: it takes nothing.
+    let slack = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
+    let blocked = blocked.expect("there is one").to_owned();
+    (blocked, class, nice, attributes[3], slack)
+}
+
+#[expect(unsafe_code, reason = "system calls that std does not have")]
+fn be_odd() {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: a place for a set.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: a set, as above.
+    unsafe { libc::sigaddset(set.as_mut_ptr(), libc::SIGURG) };
+    // SAFETY: as above.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) };
+    let none = libc::sched_param { sched_priority: 0 };
+    // SAFETY: it reads the parameter.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const none) };
+    // Zero is as nice as before: not everybody may go back, so this is for those who may.
+    // SAFETY: it takes nothing.
+    let nice = if unsafe { libc::geteuid() } == 0 {
+        3
+    } else {
+        0
+    };
+    // SAFETY: it takes numbers.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+    let odd = heritage();
+    assert!(odd.0.ends_with("400000"), "{odd:?}");
+    assert_eq!((odd.1, odd.2), (libc::SCHED_BATCH, nice));
+}
+
+/// Whichever thread starts them: all begin as the thread was that built the runtime.
+#[test]
+fn threads_inherit_nothing_odd() {
+    let (blocked, class, nice, slice, slack) = heritage();
+    let plain = (blocked, class, nice);
+    let same = move |it: Heritage| assert_eq!((it.0, it.1, it.2), plain);
+    let runtime = runtime(1);
+    // A pinned thread's pinned children.
+    let same = Arc::new(same);
+    runtime.run({
+        let same = Arc::clone(&same);
+        move || {
+            let parent = Builder::new().spawn_pinned(move || {
+                be_odd();
+                for _ in 0..3 {
+                    let child = Builder::new().spawn_pinned(heritage);
+                    same(child.expect("a kernel thread").join().expect("no panic"));
+                }
+                // A runtime that an odd thread builds is like it.
+                let other = crate::support::runtime(1).run(heritage);
+                let own = heritage();
+                assert_eq!((other.0, other.1, other.2), (own.0, own.1, own.2));
+            });
+            parent.expect("a kernel thread").join().expect("no panic");
+        }
+    });
+    // A spare worker that is started by an odd one, and what the program starts from a worker.
+    runtime.run(move || {
+        let started = kernel::spawn(heritage).join().expect("no panic");
+        assert_eq!((started.3, slack > 1), (slice, true), "{started:?}");
+        be_odd();
+        let other = sward::spawn(heritage);
+        same(sward::blocking(move || other.join()).expect("no panic"));
+    });
+}

@@ -311,3 +311,47 @@ fn raise(signal: i32) {
     // SAFETY: takes numbers only.
     assert_eq!(unsafe { libc::kill(own, signal) }, 0);
 }
+
+/// A green thread that computes for long makes its kernel thread a batch job, whose timers are punctual.
+/// Its children are as the program was.
+#[test]
+#[expect(unsafe_code, reason = "system calls that std does not have")]
+fn children_inherit_nothing_that_was_asked_for_a_worker() {
+    // SAFETY: it takes a number.
+    let class = || unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
+    if class() != libc::SCHED_OTHER {
+        return; // Then nobody is made a batch job.
+    }
+    // SAFETY: it takes nothing.
+    let slack = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
+    let computes = move || {
+        let done = Arc::new(AtomicBool::new(false));
+        let other = sward::spawn({
+            let done = Arc::clone(&done);
+            move || {
+                while !done.load(Relaxed) {
+                    sward::yield_now();
+                }
+            }
+        });
+        while class() != libc::SCHED_BATCH {
+            std::hint::spin_loop();
+        }
+        let output = Command::new("cat")
+            .args(["/proc/self/timerslack_ns", "/proc/self/stat"])
+            .output()
+            .expect("a child");
+        done.store(true, Relaxed);
+        other.join().expect("no panic");
+        let said = String::from_utf8(output.stdout).expect("text");
+        let (its_slack, stat) = said.split_once('\n').expect("two lines");
+        let (_, stat) = stat.rsplit_once(") ").expect("a name");
+        // The 41st, after two.
+        let its_class = stat.split(' ').nth(38).expect("52 numbers");
+        assert_eq!((its_slack, its_class), (&*slack.to_string(), "0"));
+    };
+    let runtime = crate::support::runtime(1);
+    watched("computes", Duration::from_mins(1), move || {
+        runtime.run(computes);
+    });
+}

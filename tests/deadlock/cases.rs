@@ -69,6 +69,16 @@ pub(crate) const ALL: &[(&str, fn(), End)] = &[
         deadlock(&["parked (join)", "\"knot\""]),
     ),
     (
+        "a_destructor_that_parks",
+        a_destructor_that_parks,
+        deadlock(&["parked (join)", "2 green threads"]),
+    ),
+    (
+        "a_destructor_that_receives",
+        a_destructor_that_receives,
+        deadlock(&["parked (join)", "2 green threads"]),
+    ),
+    (
         "scope_whose_child_waits",
         scope_whose_child_waits,
         deadlock(&["parked (scope)"]),
@@ -191,7 +201,7 @@ const DUMPED: End = End::Says(&[
 ]);
 
 /// The line on which [`where_it_waits`] does.
-const WAITS: &str = "waits at tests/deadlock/cases.rs:206:";
+const WAITS: &str = "waits at tests/deadlock/cases.rs:216:";
 
 const fn deadlock(words: &'static [&'static str]) -> End {
     End::Deadlock(words)
@@ -300,6 +310,37 @@ fn join_of_a_cycle() {
         let other = sward::spawn(move || drop(knot.join()));
         drop(tx.send(other));
         thread::park();
+    });
+}
+
+/// Runs `f` as it is dropped.
+struct Dropped<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Dropped<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// One that unwinds waits with its kernel thread, which is counted all the same.
+fn while_it_unwinds(wait: impl FnMut() + Send + 'static) {
+    sward::run(|| {
+        let unwinds = sward::spawn(|| {
+            let _waits = Dropped(wait);
+            panic::resume_unwind(Box::new("its own"));
+        });
+        drop(unwinds.join());
+    });
+}
+
+fn a_destructor_that_parks() {
+    while_it_unwinds(thread::park);
+}
+
+fn a_destructor_that_receives() {
+    while_it_unwinds(|| {
+        let (_tx, rx) = channel::bounded::<()>(0);
+        _ = rx.recv();
     });
 }
 

@@ -216,3 +216,23 @@ fn handles_outlive_their_simulation() {
     let payload = handle.join().expect_err("it was called off");
     assert!(payload.is::<sward::Shutdown>());
 }
+
+/// Nobody else can run while one unwinds, so only time can pass.
+#[test]
+fn who_parks_as_it_unwinds_is_woken_by_virtual_time() {
+    struct Parks;
+    impl Drop for Parks {
+        fn drop(&mut self) {
+            thread::park_timeout(Duration::from_hours(1));
+        }
+    }
+    sim::explore(0..4, || {
+        let start = time::now();
+        let unwinds = spawn(|| {
+            let _parks = Parks;
+            std::panic::resume_unwind(Box::new("gone"));
+        });
+        drop(unwinds.join());
+        assert!(time::now() - start >= Duration::from_hours(1));
+    });
+}
