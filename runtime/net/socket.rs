@@ -23,7 +23,7 @@
 //!
 //! - *`O_NONBLOCK` on descriptors 0, 1 and 2*: they are shared with who knows whom. A socket under
 //!   one of these numbers (a daemon's, from inetd) does its calls in blocking mode, away from the
-//!   worker, without timeouts.
+//!   worker, without timeouts. `close` shuts it down, or those inside would wait on.
 
 #![expect(
     unsafe_code,
@@ -271,7 +271,10 @@ impl<T: AsFd, S: Endpoint> Socket<T, S> {
     #[cold]
     #[track_caller]
     fn away<R>(&self, mut call: impl FnMut(&Inner<T, S>) -> io::Result<R>) -> io::Result<R> {
-        self.call(|inner| blocking(|| call(inner)))
+        let done = self.call(|inner| blocking(|| call(inner)))?;
+        // If it was closed meanwhile, it may be that which ended the call.
+        self.check()?;
+        Ok(done)
     }
 
     /// Does `call`, which does not block.
@@ -296,7 +299,13 @@ impl<T: AsFd, S: Endpoint> Socket<T, S> {
     pub(crate) fn close(&self) {
         if self.watch.source.close(self.watch.descriptor) {
             match &self.inner {
-                Inner::System(it) => bury(it.as_fd()),
+                Inner::System(it) => {
+                    if !self.watch.nonblocking {
+                        // Some may wait inside of the system, on the file that is under the number now.
+                        shut(it.as_fd());
+                    }
+                    bury(it.as_fd());
+                }
                 Inner::Simulated(it) => it.hang_up(),
             }
         }
@@ -404,13 +413,11 @@ fn sent(outcome: isize) -> io::Result<usize> {
 
 /// Puts a dead socket under the number of `descriptor`.
 fn bury(descriptor: BorrowedFd<'_>) {
-    let descriptor = descriptor.as_raw_fd();
     let Some(dead) = dead() else {
         // No descriptor left for it. The socket ends all the same; its file goes with the last handle.
-        // SAFETY: takes numbers only.
-        unsafe { libc::shutdown(descriptor, libc::SHUT_RDWR) };
-        return;
+        return shut(descriptor);
     };
+    let descriptor = descriptor.as_raw_fd();
     loop {
         // SAFETY: takes numbers only. Both descriptors are ours, and stay: one is replaced by what it
         // may become at any time, a socket that was closed.
@@ -424,6 +431,12 @@ fn bury(descriptor: BorrowedFd<'_>) {
             break;
         }
     }
+}
+
+/// Ends what goes on in a socket, for all who have its file; calls that wait in the system come back.
+fn shut(descriptor: BorrowedFd<'_>) {
+    // SAFETY: takes numbers only. It says that there is nobody at the other end, and ends it all the same.
+    unsafe { libc::shutdown(descriptor.as_raw_fd(), libc::SHUT_RDWR) };
 }
 
 /// A socket connected to nobody, on which every call fails: the process's, made when needed first.

@@ -19,6 +19,7 @@ mod context;
 mod fs;
 mod io;
 mod limits;
+mod net_crowds;
 mod net_gone;
 mod net_short;
 mod net_tcp;
