@@ -2,7 +2,10 @@
 
 #![expect(unsafe_code, reason = "signal handlers are the system's")]
 
-use crate::base::fatal::LastWords;
+use crate::{
+    base::fatal::LastWords,
+    scheduler::origin::{FAULTS, all_but_faults},
+};
 use std::{
     fmt::Write,
     io, mem, ptr,
@@ -17,18 +20,6 @@ use std::{
 static WANTED: AtomicBool = AtomicBool::new(false);
 /// Who writes it.
 static WRITER: OnceLock<Thread> = OnceLock::new();
-
-/// Signals that tell of a fault of the very instruction at hand, and those for which `coroutine::overflow`
-/// has a handler.
-const FAULTS: [libc::c_int; 7] = [
-    libc::SIGSEGV,
-    libc::SIGBUS,
-    libc::SIGILL,
-    libc::SIGFPE,
-    libc::SIGTRAP,
-    libc::SIGABRT,
-    libc::SIGSYS,
-];
 
 /// Lets `thread` be unparked when a dump is wanted. The first stays.
 pub(crate) fn serve_by(thread: &Thread) {
@@ -109,19 +100,6 @@ pub(crate) fn install(signal: i32) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
-}
-
-/// What waits while a handler of ours runs: no others pile up on its stack. Faults cannot wait.
-pub(crate) fn all_but_faults() -> libc::sigset_t {
-    // SAFETY: plain data, of which the next call makes a set.
-    let mut set = unsafe { mem::zeroed() };
-    // SAFETY: `set` is a place for it.
-    unsafe { libc::sigfillset(&raw mut set) };
-    for fault in FAULTS {
-        // SAFETY: a set, made above, and a signal's number.
-        unsafe { libc::sigdelset(&raw mut set, fault) };
-    }
-    set
 }
 
 fn handler() -> libc::sighandler_t {

@@ -311,8 +311,13 @@ impl Processor {
         if let Some(task) = NonNull::new(slot) {
             self.slot.store(ptr::null_mut(), Relaxed);
             let runs = self.own.slot_runs.get() + 1;
-            if runs <= SLOT_RUNS || (self.is_drained() && !others()) {
-                self.own.slot_runs.set(runs.min(SLOT_RUNS));
+            if runs <= SLOT_RUNS {
+                self.own.slot_runs.set(runs);
+                return Some(task);
+            }
+            if self.is_drained() && !others() {
+                // Whoever comes now waits for that many turns again, no longer.
+                self.own.slot_runs.set(0);
                 return Some(task);
             }
             self.run_later(task);

@@ -185,11 +185,8 @@ fn other_signals_wait_while_a_handler_runs() {
     }
     let _signals = signal::notify([signal::SIGALRM]).expect("a handler");
     let builder = sward::Runtime::builder().workers(1);
-    let _dumps = builder
-        .dump_on(signal::SIGTTOU)
-        .build()
-        .expect("a runtime");
-    for number in [signal::SIGALRM, signal::SIGTTOU] {
+    let _dumps = builder.dump_on(libc::SIGXFSZ).build().expect("a runtime");
+    for number in [signal::SIGALRM, libc::SIGXFSZ] {
         for other in [libc::SIGUSR1, libc::SIGPROF, libc::SIGRTMAX()] {
             assert!(masks(number, other), "{other} while {number}");
         }
