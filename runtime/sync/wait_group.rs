@@ -352,7 +352,7 @@ mod tests {
 
 #[cfg(all(test, loom))]
 mod model {
-    use super::Counter;
+    use super::{Counter, Reason};
     use loom::{cell::UnsafeCell, model::Builder, sync::Arc, thread};
 
     /// Who waits is released by the last, sees what all did, and not before.
