@@ -24,6 +24,7 @@ mod net_tcp;
 mod net_udp;
 mod net_unix;
 mod observe;
+mod observe_moved;
 mod observe_waits;
 mod pinned;
 mod process;
