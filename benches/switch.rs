@@ -17,7 +17,7 @@
 //!   free to keep both on one, and does. `across workers` it is not: each is in a runtime of its own, whose
 //!   one worker has nothing else to do and sleeps, so the kernel has to wake it, as it has to wake a
 //!   `kernel thread`. In `hand over, busy` another thread gives way all the time on each worker; so none
-//!   sleeps, but what comes from outside waits its turn: a shared queue is looked at every 61st.
+//!   sleeps, but what comes from outside waits its turn: a shared queue is looked at every 63rd.
 //!
 //! None of this tells what a switch costs after which the data are cold: see `scale`.
 

@@ -34,7 +34,7 @@ use crate::{
         },
     },
     channel::{Receiver, Sender, TrySendError, bounded},
-    scheduler::origin::start_helper,
+    scheduler::origin::{all_but_faults, start_helper},
 };
 use std::{
     fs::File,
@@ -203,6 +203,7 @@ impl Table {
                 ours.sa_sigaction = handle as *const () as usize;
                 // On the kernel thread's own stack for signals: a green one may be too small.
                 ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+                ours.sa_mask = all_but_faults();
                 // SAFETY: `handle` has the form that SA_SIGINFO asks for, and keeps to what a handler
                 // may do.
                 check(unsafe { libc::sigaction(signal, &raw const ours, ptr::null_mut()) })?;
@@ -326,19 +327,19 @@ unsafe extern "C" fn handle(
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above.
     let before = unsafe { *errno };
-    // Relaxed: see where it is taken.
-    PENDING.fetch_or(bit(signal), Relaxed);
-    let event = RawFd::try_from(WAKE.load(Relaxed)).unwrap_or(-1);
-    let one = 1_u64.to_ne_bytes();
-    // SAFETY: eight bytes that are there. It is the eventfd's number, which is never closed.
-    let _ = unsafe { libc::write(event, one.as_ptr().cast(), one.len()) };
-    // Acquire [previous]
+    // First, so that who is sent the message finds that it was called. Acquire [previous]
     let previous = PREVIOUS[place(signal)].load(Acquire);
     // SAFETY: null, or leaked.
     if let Some(previous) = unsafe { previous.as_ref() } {
         // SAFETY: as we were called.
         unsafe { pass_on(previous, signal, info, context) };
     }
+    // Relaxed: see where it is taken.
+    PENDING.fetch_or(bit(signal), Relaxed);
+    let event = RawFd::try_from(WAKE.load(Relaxed)).unwrap_or(-1);
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: eight bytes that are there. It is the eventfd's number, which is never closed.
+    let _ = unsafe { libc::write(event, one.as_ptr().cast(), one.len()) };
     // SAFETY: as above.
     unsafe { *errno = before };
 }

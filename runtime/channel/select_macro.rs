@@ -258,6 +258,9 @@ impl<T> fmt::Debug for ReceiveArmIf<T> {
 ///
 /// Without `default`, it waits; without arms, for ever. Up to 8 arms it allocates nothing.
 ///
+/// The compiler takes some 40 arms as it is. A crate with more of them in one `select!` asks for deeper macros,
+/// by `#![recursion_limit = "1024"]`; [`Select`](crate::channel::Select) takes any number.
+///
 /// # Examples
 ///
 /// ```

@@ -40,6 +40,11 @@ const SIGNALS: [c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
 /// may be that big before it is first touched.
 const FRAME_BYTES: usize = 1 << 20;
 
+/// How many handlers may interrupt each other: no signal interrupts its own.
+const ROOM_FOR_SIGNALS: usize = 64;
+/// What they use themselves, in all.
+const ROOM_FOR_HANDLERS: usize = 512 << 10;
+
 static DESCRIBE: OnceLock<Describe> = OnceLock::new();
 /// The handlers that were there before, by the order of [`SIGNALS`].
 static PREVIOUS: [OnceLock<Action>; 2] = [OnceLock::new(), OnceLock::new()];
@@ -133,12 +138,14 @@ impl Drop for AlternateStack {
     }
 }
 
-/// What the handler needs: the kernel's frame, which grows with the machine's vector registers, and
-/// 48 KiB for ourselves and whoever comes after us.
+/// As any handler may run here that asks for it, and may be interrupted by another one: a frame of the
+/// kernel's for each signal there is, which grows with the machine's vector registers, and room for what they
+/// do. Only what is used costs memory.
 fn frame_bytes() -> usize {
     // SAFETY: only reads.
     let kernel = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) };
-    usize::try_from(kernel).unwrap_or(0).max(libc::MINSIGSTKSZ) + 48 * 1024
+    let kernel = usize::try_from(kernel).unwrap_or(0);
+    kernel.max(libc::MINSIGSTKSZ) * ROOM_FOR_SIGNALS + ROOM_FOR_HANDLERS
 }
 
 fn empty_stack() -> libc::stack_t {

@@ -476,13 +476,19 @@ macro_rules! stream_io {
             #[track_caller]
             fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
                 self.socket
-                    .wait(Direction::Write, |it| either!(it, it => Write::write(&mut &*it, buf)))
+                    .wait(Direction::Write, |it| match it {
+                        Inner::System(it) => send(it.as_fd(), buf),
+                        Inner::Simulated(it) => Write::write(&mut &*it, buf),
+                    })
             }
 
             #[track_caller]
             fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
                 self.socket
-                    .wait(Direction::Write, |it| either!(it, it => Write::write_vectored(&mut &*it, bufs)))
+                    .wait(Direction::Write, |it| match it {
+                        Inner::System(it) => send_vectored(it.as_fd(), bufs),
+                        Inner::Simulated(it) => Write::write_vectored(&mut &*it, bufs),
+                    })
             }
 
             fn flush(&mut self) -> io::Result<()> {

@@ -23,9 +23,12 @@
 //!
 //! - *`O_NONBLOCK` on descriptors 0, 1 and 2*: they are shared with who knows whom. A socket under
 //!   one of these numbers (a daemon's, from inetd) does its calls in blocking mode, away from the
-//!   worker, without timeouts.
+//!   worker, without timeouts. `close` shuts it down, or those inside would wait on.
 
-#![expect(unsafe_code, reason = "std cannot put a file under a number")]
+#![expect(
+    unsafe_code,
+    reason = "std cannot put a file under a number, nor write to a socket without SIGPIPE"
+)]
 
 use crate::{
     sim::net::Endpoint,
@@ -36,8 +39,10 @@ use crate::{
 };
 use std::{
     convert::Infallible,
-    fmt, io,
+    fmt,
+    io::{self, IoSlice},
     marker::PhantomData,
+    mem,
     ops::Deref,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     sync::{Arc, OnceLock},
@@ -48,6 +53,8 @@ use std::{
 const FIRST_LOOK: Duration = Duration::from_micros(100);
 /// After how long to look again, at last.
 const LAST_LOOK: Duration = Duration::from_millis(10);
+/// How many buffers the system takes at once.
+const MOST_BUFFERS: usize = libc::UIO_MAXIOV as usize;
 
 /// A descriptor of type `T`, or a simulated socket, and its source.
 pub(crate) struct Socket<T, S = Never<T>> {
@@ -264,7 +271,10 @@ impl<T: AsFd, S: Endpoint> Socket<T, S> {
     #[cold]
     #[track_caller]
     fn away<R>(&self, mut call: impl FnMut(&Inner<T, S>) -> io::Result<R>) -> io::Result<R> {
-        self.call(|inner| blocking(|| call(inner)))
+        let done = self.call(|inner| blocking(|| call(inner)))?;
+        // If it was closed meanwhile, it may be that which ended the call.
+        self.check()?;
+        Ok(done)
     }
 
     /// Does `call`, which does not block.
@@ -289,7 +299,13 @@ impl<T: AsFd, S: Endpoint> Socket<T, S> {
     pub(crate) fn close(&self) {
         if self.watch.source.close(self.watch.descriptor) {
             match &self.inner {
-                Inner::System(it) => bury(it.as_fd()),
+                Inner::System(it) => {
+                    if !self.watch.nonblocking {
+                        // Some may wait inside of the system, on the file that is under the number now.
+                        shut(it.as_fd());
+                    }
+                    bury(it.as_fd());
+                }
                 Inner::Simulated(it) => it.hang_up(),
             }
         }
@@ -371,15 +387,37 @@ fn no_descriptor() -> ! {
     panic!("a socket of a simulated network has no descriptor: the kernel does not know it")
 }
 
+/// Writes to a stream. What std's own writes do differs by the kind of stream and the call; here, nobody there
+/// is an error and never a signal, which ends programs that were not started by Rust.
+pub(crate) fn send(descriptor: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+    let (start, length) = (buf.as_ptr().cast(), buf.len());
+    // SAFETY: `buf` is there for the call, which only reads it.
+    sent(unsafe { libc::send(descriptor.as_raw_fd(), start, length, libc::MSG_NOSIGNAL) })
+}
+
+/// As [`send`], of as many buffers as the system takes at once.
+pub(crate) fn send_vectored(descriptor: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: plain data, for which zeros mean: no address, no buffers, nothing else.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    // std promises that an `IoSlice` is what the system takes.
+    message.msg_iov = bufs.as_ptr().cast_mut().cast();
+    message.msg_iovlen = bufs.len().min(MOST_BUFFERS);
+    let descriptor = descriptor.as_raw_fd();
+    // SAFETY: `bufs` and all that it names are there for the call, which only reads them.
+    sent(unsafe { libc::sendmsg(descriptor, &raw const message, libc::MSG_NOSIGNAL) })
+}
+
+fn sent(outcome: isize) -> io::Result<usize> {
+    usize::try_from(outcome).map_err(|_| io::Error::last_os_error())
+}
+
 /// Puts a dead socket under the number of `descriptor`.
 fn bury(descriptor: BorrowedFd<'_>) {
-    let descriptor = descriptor.as_raw_fd();
     let Some(dead) = dead() else {
         // No descriptor left for it. The socket ends all the same; its file goes with the last handle.
-        // SAFETY: takes numbers only.
-        unsafe { libc::shutdown(descriptor, libc::SHUT_RDWR) };
-        return;
+        return shut(descriptor);
     };
+    let descriptor = descriptor.as_raw_fd();
     loop {
         // SAFETY: takes numbers only. Both descriptors are ours, and stay: one is replaced by what it
         // may become at any time, a socket that was closed.
@@ -393,6 +431,12 @@ fn bury(descriptor: BorrowedFd<'_>) {
             break;
         }
     }
+}
+
+/// Ends what goes on in a socket, for all who have its file; calls that wait in the system come back.
+fn shut(descriptor: BorrowedFd<'_>) {
+    // SAFETY: takes numbers only. It says that there is nobody at the other end, and ends it all the same.
+    unsafe { libc::shutdown(descriptor.as_raw_fd(), libc::SHUT_RDWR) };
 }
 
 /// A socket connected to nobody, on which every call fails: the process's, made when needed first.

@@ -5,7 +5,7 @@
 use super::{
     Shutdown, SocketAddr, ToSocketAddrs, accepted, common, delegate, either, first_success,
     listening,
-    socket::{Inner, Short, Socket, is_ours},
+    socket::{Inner, Short, Socket, is_ours, send, send_vectored},
     stream_io, timeouts,
 };
 use crate::{

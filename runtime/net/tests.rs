@@ -1,9 +1,11 @@
 //! What needs a look inside: who is counted as waiting, and who is registered.
 
 use super::{TcpListener, TcpStream, is_at_hand};
+use crate::{Runtime, Shutdown};
 use std::{
     io::{ErrorKind, Read, Write},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -53,6 +55,35 @@ fn whoever_waits_is_counted_until_the_wait_ends() {
             near.set_read_timeout(None).expect("open");
         }
     }
+}
+
+/// Nor are those whose runtime ends.
+#[test]
+fn whoever_is_called_off_is_counted_no_more() {
+    const READERS: usize = 100;
+    let (near, far) = pair();
+    let near = Arc::new(near);
+    for workers in [1, 2] {
+        let runtime = Runtime::builder().workers(workers).build();
+        let runtime = runtime.expect("a runtime");
+        let readers: Vec<_> = (0..READERS)
+            .map(|_| {
+                let near = Arc::clone(&near);
+                runtime.spawn(move || (&*near).read(&mut [0]).map(drop))
+            })
+            .collect();
+        while waiting(&near) < READERS {
+            thread::yield_now();
+        }
+        drop(runtime);
+        for reader in readers {
+            assert!(reader.join().expect_err("called off").is::<Shutdown>());
+        }
+        assert_eq!(waiting(&near), 0);
+    }
+    // Nobody took anything along.
+    (&far).write_all(b"!").expect("room");
+    assert_eq!((&*near).read(&mut [0; 2]).expect("data"), 1);
 }
 
 /// Readers share what comes at once: nobody is left in the line with data there.

@@ -6,7 +6,7 @@
 
 use super::{
     Shutdown, accepted, common, delegate, either, listening,
-    socket::{Never, Short, Socket, is_ours},
+    socket::{Inner, Never, Short, Socket, is_ours, send, send_vectored},
     stream_io, timeouts,
 };
 use crate::wait::{blocking, source::Direction};

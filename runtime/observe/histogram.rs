@@ -29,7 +29,8 @@ impl Buckets {
 }
 
 fn bucket(ns: u64) -> usize {
-    let bits = (u64::BITS - ns.leading_zeros()).saturating_sub(SHIFT);
+    let least = 1 << (SHIFT - 1);
+    let bits = (ns | least).ilog2() - (SHIFT - 1);
     (bits as usize).min(BUCKETS - 1)
 }
 

@@ -2,7 +2,10 @@
 
 #![expect(unsafe_code, reason = "signal handlers are the system's")]
 
-use crate::base::fatal::LastWords;
+use crate::{
+    base::fatal::LastWords,
+    scheduler::origin::{FAULTS, all_but_faults},
+};
 use std::{
     fmt::Write,
     io, mem, ptr,
@@ -17,18 +20,6 @@ use std::{
 static WANTED: AtomicBool = AtomicBool::new(false);
 /// Who writes it.
 static WRITER: OnceLock<Thread> = OnceLock::new();
-
-/// Signals that tell of a fault of the very instruction at hand, and those for which `coroutine::overflow`
-/// has a handler.
-const FAULTS: [libc::c_int; 7] = [
-    libc::SIGSEGV,
-    libc::SIGBUS,
-    libc::SIGILL,
-    libc::SIGFPE,
-    libc::SIGTRAP,
-    libc::SIGABRT,
-    libc::SIGSYS,
-];
 
 /// Lets `thread` be unparked when a dump is wanted. The first stays.
 pub(crate) fn serve_by(thread: &Thread) {
@@ -103,6 +94,7 @@ pub(crate) fn install(signal: i32) -> io::Result<()> {
     action.sa_sigaction = handler();
     // On the alternate stack: it may come while a green thread is at the end of its own.
     action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+    action.sa_mask = all_but_faults();
     // SAFETY: the handler does only what a handler may.
     if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
         return Err(io::Error::last_os_error());

@@ -260,7 +260,11 @@ impl Scheduler {
             .is_multiple_of(64)
         {
             // SAFETY: a runnable task is alive.
-            unsafe { task.as_ref() }.queued_at(clock::raw_ns(), true);
+            let record = unsafe { task.as_ref() };
+            // One that was taken from a processor may have been noted there, and was runnable since.
+            if record.queued() == 0 {
+                record.queued_at(clock::raw_ns(), true);
+            }
         }
         self.injector.push(Runnable(task)); // S1
         self.wake_one();

@@ -22,6 +22,17 @@
 use super::kernel::{self, Class};
 use std::{fmt, io, mem::MaybeUninit, ptr, thread};
 
+/// Signals that tell of a fault in the program: they cannot wait.
+pub(crate) const FAULTS: [libc::c_int; 7] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGTRAP,
+    libc::SIGABRT,
+    libc::SIGSYS,
+];
+
 /// What a runtime's threads begin with.
 #[derive(Clone, Copy)]
 pub(super) struct Origin {
@@ -110,26 +121,7 @@ struct Blocked(libc::sigset_t);
 
 impl Blocked {
     fn all() -> Self {
-        let mut all = MaybeUninit::uninit();
-        // SAFETY: a place for a set.
-        unsafe { libc::sigfillset(all.as_mut_ptr()) };
-        for fault in [
-            libc::SIGSEGV,
-            libc::SIGBUS,
-            libc::SIGFPE,
-            libc::SIGILL,
-            libc::SIGTRAP,
-            libc::SIGSYS,
-            libc::SIGABRT,
-        ] {
-            // SAFETY: a set, filled above.
-            unsafe { libc::sigdelset(all.as_mut_ptr(), fault) };
-        }
-        // SAFETY: filled above.
-        Self(mask(
-            libc::SIG_SETMASK,
-            Some(unsafe { all.assume_init_ref() }),
-        ))
+        Self(mask(libc::SIG_SETMASK, Some(&all_but_faults())))
     }
 }
 
@@ -137,6 +129,19 @@ impl Drop for Blocked {
     fn drop(&mut self) {
         mask(libc::SIG_SETMASK, Some(&self.0));
     }
+}
+
+/// What may wait while a handler of ours runs, or while a thread begins: none that is a thread's own fault.
+pub(crate) fn all_but_faults() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: a place for a set.
+    unsafe { libc::sigfillset(set.as_mut_ptr()) };
+    for fault in FAULTS {
+        // SAFETY: a set, filled above.
+        unsafe { libc::sigdelset(set.as_mut_ptr(), fault) };
+    }
+    // SAFETY: filled above.
+    unsafe { set.assume_init() }
 }
 
 /// Changes the calling thread's mask, if there is a `change`. Returns what it was.

@@ -22,7 +22,7 @@ use crate::{
         },
         slab,
     },
-    coroutine::stack::StackClass,
+    coroutine::{overflow::AlternateStack, stack::StackClass},
     task::Task,
     wait::{
         home::{self, Alarm, Context, Fresh, Home, Pin, Suspend},
@@ -149,6 +149,8 @@ impl Pinned {
     /// The kernel thread's life.
     fn live(&self, scheduler: &Arc<Scheduler>) {
         kernel::punctual_timers();
+        // std's own has little room for handlers that interrupt each other.
+        let _alternate = AlternateStack::arm();
         let context = Context::new(self.as_home());
         // One token comes with the inhabitant, and one with each wake-up: none is ever left over.
         self.parker.park(None);

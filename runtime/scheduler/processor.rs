@@ -104,6 +104,10 @@ struct Own {
     fresh: Deque<Runnable>,
     tick: Cell<u32>,
     slot_runs: Cell<u32>,
+    /// How many were taken out of `ready`; it wraps.
+    popped: Cell<u32>,
+    /// Up to which of them some may be whose alarms were due.
+    sleepers_until: Cell<u32>,
     /// The queues have been empty since the last look around.
     drained: Cell<bool>,
     pool: RefCell<FiberPool>,
@@ -179,6 +183,8 @@ impl Processor {
                 fresh,
                 tick: Cell::new(0),
                 slot_runs: Cell::new(0),
+                popped: Cell::new(0),
+                sleepers_until: Cell::new(0),
                 drained: Cell::new(true),
                 pool: RefCell::new(FiberPool::new(class, entry)?),
                 blocks: RefCell::new(BlockCache::new()),
@@ -198,6 +204,12 @@ impl Processor {
         if self.attention.load(Relaxed) != 0 {
             self.becomes_runnable(task);
         }
+        self.put_next(task);
+    }
+
+    /// Own: as [`run_next`](Self::run_next), for one that was runnable before.
+    #[inline]
+    pub(crate) fn put_next(&self, task: NonNull<Task>) {
         let displaced = self.slot.load(Relaxed);
         self.slot.store(task.as_ptr(), Relaxed);
         if let Some(displaced) = NonNull::new(displaced) {
@@ -227,6 +239,12 @@ impl Processor {
             &self.own.ready
         };
         queue.push(Runnable(task));
+    }
+
+    /// Own: as [`run_later`](Self::run_later), for one that has run.
+    #[inline]
+    pub(crate) fn run_again(&self, task: NonNull<Task>) {
+        self.own.ready.push(Runnable(task));
     }
 
     /// Which turns are looked at.
@@ -316,12 +334,16 @@ impl Processor {
     #[inline]
     fn pop(&self, turns: u32) -> Option<NonNull<Task>> {
         let tick = self.own.tick.get().wrapping_add(turns);
-        let (first, second) = if tick.is_multiple_of(FRESH_TURN) {
-            (&self.own.fresh, &self.own.ready)
-        } else {
-            (&self.own.ready, &self.own.fresh)
-        };
-        first.pop().or_else(|| second.pop()).map(|it| it.0)
+        if tick.is_multiple_of(FRESH_TURN)
+            && let Some(task) = self.own.fresh.pop()
+        {
+            return Some(task.0);
+        }
+        if let Some(task) = self.own.ready.pop() {
+            self.own.popped.set(self.own.popped.get().wrapping_add(1));
+            return Some(task.0);
+        }
+        self.own.fresh.pop().map(|it| it.0)
     }
 
     /// Own: takes the one for the turn after this out of the queue, and lets the caches fetch it.
@@ -475,26 +497,59 @@ impl Processor {
         self.alarms.lock().len()
     }
 
-    /// Calls those whose alarms on `clock` are due; own: this processor's list of them is used. Returns
-    /// how many there were.
-    pub(crate) fn fire(&self, clock: &Self, now: u64) -> usize {
-        if clock.first_alarm() > now {
-            return 0;
-        }
+    /// Calls those whose alarms on any of `clocks` are due; own: they run here. Returns how many there were.
+    ///
+    /// They run in the order of their deadlines, as far as one clock knows them: one in the next slot, the
+    /// others at the end of the queue; all of them there, if some who were due earlier stand there still.
+    pub(crate) fn fire(&self, clocks: &[Self], now: u64) -> usize {
         let mut due = self.own.due.borrow_mut();
-        let mut alarms = clock.alarms.lock();
-        alarms.advance(now, |sleeper| {
-            // SAFETY: the alarm was set until now, and we have the clock's lock.
-            due.extend(unsafe { Waiter::call(sleeper.0, Verdict::TimedOut) });
-        });
-        clock
-            .first_alarm
-            .store(alarms.next().unwrap_or(u64::MAX), Release);
-        drop(alarms);
+        for clock in clocks.iter().filter(|it| it.first_alarm() <= now) {
+            let mut alarms = clock.alarms.lock();
+            alarms.advance(now, |sleeper| {
+                // SAFETY: the alarm was set until now, and we have the clock's lock.
+                due.extend(unsafe { Waiter::call(sleeper.0, Verdict::TimedOut) });
+            });
+            clock
+                .first_alarm
+                .store(alarms.next().unwrap_or(u64::MAX), Release);
+        }
         let count = due.len();
-        // One by one: a wake-up may want this processor's other parts, but never this list.
-        due.drain(..).for_each(Call::wake);
+        let earlier = count > 0 && self.has_sleepers();
+        // One by one: a wake-up may want this processor's other parts, but never this list. Each takes the
+        // slot, and sends whom it finds there to the end of the queue.
+        let mut calls = due.drain(..);
+        if earlier {
+            calls.for_each(Call::wake);
+            if let Some(last) = self.take_next() {
+                self.run_later(last);
+            }
+        } else if let Some(first) = calls.next() {
+            calls.for_each(Call::wake);
+            // However often the slot was used in a row: the others stand in the queue already.
+            self.own.slot_runs.set(0);
+            first.wake();
+        }
+        if earlier || count > 1 {
+            let queued = u32::try_from(self.own.ready.len()).unwrap_or(u32::MAX);
+            let popped = self.own.popped.get();
+            self.own.sleepers_until.set(popped.wrapping_add(queued));
+        }
         count
+    }
+
+    /// Own: some whose alarms were due earlier may still wait behind the slot.
+    fn has_sleepers(&self) -> bool {
+        let ahead = u32::from(!self.ahead.load(Relaxed).is_null());
+        let gone = self.own.popped.get().wrapping_sub(ahead);
+        let left = self.own.sleepers_until.get().wrapping_sub(gone);
+        left.cast_signed() > 0 && !(ahead == 0 && self.own.ready.is_empty())
+    }
+
+    /// Own: takes what is in the slot.
+    fn take_next(&self) -> Option<NonNull<Task>> {
+        let task = NonNull::new(self.slot.load(Relaxed))?;
+        self.slot.store(ptr::null_mut(), Relaxed);
+        Some(task)
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!          ┌──────────────── next slot, own queues ◄────────────┐
 //!          ▼                                                    │
-//!   look around (every 61st turn) ──► run ──► parked, yielded, finished, blocking
+//!   look around (every 63rd turn) ──► run ──► parked, yielded, finished, blocking
 //!          │ nothing                                            │ processor lost
 //!          ▼                                                    ▼
 //!   search: alarms, injector, poller, others' queues     spare: wait for a processor
@@ -56,13 +56,14 @@ use std::{
     cell::Cell,
     fmt, io,
     ptr::{self, NonNull},
+    slice,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 /// Every so many turns a worker looks at alarms, descriptors and the injector.
-const LOOK_AROUND: u32 = 61;
+const LOOK_AROUND: u32 = 63;
 /// The stack of a worker, on which blocking calls run.
 pub(super) const NATIVE_STACK_BYTES: usize = 8 << 20;
 /// How long a slice a worker asks the kernel for: a short one is served sooner.
@@ -555,7 +556,7 @@ impl Worker {
         }
         let first = processor.first_alarm();
         if first != u64::MAX {
-            processor.fire(processor, clock::now_ns());
+            processor.fire(slice::from_ref(processor), clock::now_ns());
         }
         Scheduler::poll_now();
         processor.sample_next();
@@ -571,12 +572,7 @@ impl Worker {
         let scheduler = self.scheduler();
         if scheduler.first_alarm() != u64::MAX {
             let now = clock::now_ns();
-            let fired: usize = scheduler
-                .processors()
-                .iter()
-                .map(|it| processor.fire(it, now))
-                .sum();
-            if fired > 0 {
+            if processor.fire(scheduler.processors(), now) > 0 {
                 self.fired_at.set(now);
                 return processor.next(|| false);
             }
@@ -704,7 +700,7 @@ impl Worker {
             .take_injected(processor)
             .or_else(|| self.steal(processor));
         if let Some(task) = found {
-            processor.run_next(task);
+            processor.put_next(task);
         }
         found.is_some()
     }
@@ -718,8 +714,8 @@ impl Worker {
             Some(fiber) => fiber,
             None => Self::bind(processor, record),
         };
-        let watched = (record.queued() | processor.attention()) != 0;
-        let how = if watched {
+        let special = (record.queued() | processor.attention()) != 0;
+        let how = if special && Self::begin_special(processor, record) {
             self.watched_turn(processor, task, fiber)
         } else {
             self.turn_of(record, fiber)
@@ -730,38 +726,77 @@ impl Worker {
         self.after_turn(task, fiber, how);
     }
 
-    /// As [`turn_of`](Self::turn_of), for one that is looked at: it was noted when the task became runnable,
-    /// or that is to be noted next.
+    /// A turn begins that somebody looks at: whether it is to be watched. If its green thread was noted when
+    /// it became runnable, that is over now instead, and who is to be noted next may wait for another turn.
     #[cold]
     #[inline(never)]
+    fn begin_special(processor: &Processor, task: &Task) -> bool {
+        if task.queued() == 0 || processor.attention() & TRACE != 0 {
+            return true;
+        }
+        Self::note_delay(processor, task, clock::raw_ns());
+        false
+    }
+
+    /// As [`turn_of`](Self::turn_of), for one that is to be noted if it gives way, or for a trace. In line:
+    /// a call would have to save what the switch spoils.
+    #[expect(clippy::inline_always, reason = "hot, and it has one caller")]
+    #[inline(always)]
     fn watched_turn(&self, processor: &Processor, task: NonNull<Task>, fiber: Fiber) -> usize {
+        if processor.attention() & TRACE != 0 {
+            return self.traced_turn(processor, task, fiber);
+        }
         // SAFETY: the task is ours.
         let record = unsafe { task.as_ref() };
-        let (traced, noted) = (processor.attention() & TRACE != 0, record.queued() != 0);
-        let start = if traced || noted { clock::raw_ns() } else { 0 };
-        let delay = noted.then(|| record.take_run_delay(start));
-        if let Some((delay, true)) = delay {
-            processor.counters.run_delay.add(delay);
-        }
-        let delay = delay.map(|it| it.0);
+        // Not noted, unless a trace has ended at this instant.
+        record.forget_queued();
         let how = self.turn_of(record, fiber);
-        if traced {
-            let ended = match how {
-                FINISHED => Ended::Finished,
-                it if it == Off::Park as usize => Ended::Parked,
-                it if it == Off::Yield as usize => Ended::Yielded,
-                _ => Ended::Blocking,
-            };
-            let times = [start, clock::raw_ns()];
-            self.tracer.note(record, times, delay, ended);
+        if how == Off::Yield as usize {
+            self.note_yield(task);
         }
-        if how == Off::Yield as usize
-            && let Some(processor) = self.own_processor()
+        how
+    }
+
+    /// As [`turn_of`](Self::turn_of), into the trace.
+    #[cold]
+    #[inline(never)]
+    fn traced_turn(&self, processor: &Processor, task: NonNull<Task>, fiber: Fiber) -> usize {
+        // SAFETY: the task is ours.
+        let record = unsafe { task.as_ref() };
+        let start = clock::raw_ns();
+        let delay = (record.queued() != 0).then(|| Self::note_delay(processor, record, start));
+        let how = self.turn_of(record, fiber);
+        let ended = match how {
+            FINISHED => Ended::Finished,
+            it if it == Off::Park as usize => Ended::Parked,
+            it if it == Off::Yield as usize => Ended::Yielded,
+            _ => Ended::Blocking,
+        };
+        self.tracer
+            .note(record, [start, clock::raw_ns()], delay, ended);
+        if how == Off::Yield as usize {
+            self.note_yield(task);
+        }
+        how
+    }
+
+    /// One has given way: notes when it became runnable, if somebody looks.
+    #[cold]
+    fn note_yield(&self, task: NonNull<Task>) {
+        if let Some(processor) = self.own_processor()
             && processor.attention() != 0
         {
             processor.becomes_runnable(task);
         }
-        how
+    }
+
+    /// How long the one that runs now was runnable; adds it if it is a sample.
+    fn note_delay(processor: &Processor, task: &Task, now_ns: u64) -> u64 {
+        let (delay, sample) = task.take_run_delay(now_ns);
+        if sample {
+            processor.counters.run_delay.add(delay);
+        }
+        delay
     }
 
     /// Gives a fresh green thread a stack.
@@ -817,14 +852,16 @@ impl Worker {
                 }
                 it if it == Off::Yield as usize => {
                     record.set_reason(Reason::None);
-                    return self.requeue(task, Processor::run_later);
+                    return self.requeue(task, Processor::run_again);
                 }
                 _ => {
                     if !self.run_job() {
                         return self.scheduler().inject(task);
                     }
                     how = match self.own_processor() {
-                        Some(it) if it.attention() != 0 => self.watched_turn(it, task, fiber),
+                        Some(it) if it.attention() & TRACE != 0 => {
+                            self.traced_turn(it, task, fiber)
+                        }
                         _ => self.turn_of(record, fiber),
                     };
                 }

@@ -71,7 +71,7 @@ const PAYLOAD_BYTES: usize = BLOCK_BYTES - 128;
 pub(crate) const SUBJECTS: u32 = 1 << 16;
 
 /// What times in the queue are counted in, as a shift of nanoseconds: the count is good for four minutes.
-const QUEUED_UNIT: u32 = 7;
+const QUEUED_UNIT: u32 = 8;
 
 /// Room for a closure or a result.
 #[repr(C, align(64))]
@@ -103,9 +103,9 @@ pub(crate) struct Task {
     waiter: Waiter,
     /// Zero in a free block, which others may look at: so it is never written but as an atomic.
     shares: AtomicU32,
-    /// When it was made runnable, if this time it is looked at; else zero. Twice the units of [`QUEUED_UNIT`],
-    /// and odd if that is a sample.
-    queued: AtomicU32,
+    /// When it was made runnable, if this time it is looked at; else zero. Four times the units of
+    /// [`QUEUED_UNIT`], and 2, and odd if that is a sample. For whoever makes it runnable or runs it.
+    queued: Cell<u32>,
     body: Body,
     payload: Payload,
 }
@@ -312,7 +312,7 @@ impl Task {
         // SAFETY: as above.
         let to_queued = unsafe { &raw mut (*task.as_ptr()).queued };
         // SAFETY: as above.
-        unsafe { to_queued.write(AtomicU32::new(0)) };
+        unsafe { to_queued.write(Cell::new(0)) };
         // SAFETY: written just now.
         let shares = unsafe { &(*task.as_ptr()).shares };
         // Release [freed]: those who walk over the slab see a whole record.
@@ -428,31 +428,34 @@ impl Task {
 
     /// It was made runnable, and is looked at this time: as a sample, or for a trace alone.
     pub(crate) fn queued_at(&self, now_ns: u64, sample: bool) {
-        // Relaxed: the queue passes it on.
-        if self.queued.load(Relaxed) == 0 {
-            let now = queued_units(now_ns) << 1;
-            self.queued.store(now.max(2) | u32::from(sample), Relaxed);
-        }
+        debug_assert_eq!(self.queued.get(), 0, "noted once");
+        self.queued
+            .set(queued_units(now_ns) << 2 | 2 | u32::from(sample));
     }
 
     /// When it was made runnable, if this time it is looked at; else zero.
     #[inline]
     pub(crate) fn queued(&self) -> u32 {
-        self.queued.load(Relaxed)
+        self.queued.get()
+    }
+
+    /// Nobody is to know when it was made runnable.
+    #[inline]
+    pub(crate) fn forget_queued(&self) {
+        self.queued.set(0);
     }
 
     /// For how many nanoseconds it was runnable until now, and whether that is a sample; asked once.
     pub(crate) fn take_run_delay(&self, now_ns: u64) -> (u64, bool) {
-        let queued = self.queued.load(Relaxed);
-        self.queued.store(0, Relaxed);
-        let now = queued_units(now_ns) << 1;
+        let queued = self.queued.take();
+        let now = queued_units(now_ns) << 2;
         // A clock that was read on another processor may be a little behind.
         let units = now
-            .wrapping_sub(queued & !1)
+            .wrapping_sub(queued & !3)
             .cast_signed()
             .max(0)
             .cast_unsigned();
-        (u64::from(units >> 1) << QUEUED_UNIT, queued & 1 == 1)
+        (u64::from(units) << (QUEUED_UNIT - 2), queued & 1 == 1)
     }
 
     /// The stack it runs on, if it has started. For whoever runs it.

@@ -1,6 +1,6 @@
 //! Any descriptor waits green; the standard streams keep their mode; copying.
 
-use crate::support::{in_child, on_every_real_home};
+use crate::support::{Home, in_child, on_every_real_home};
 use std::{
     fs,
     io::{PipeReader, PipeWriter, pipe},
@@ -135,6 +135,103 @@ fn any_call_waits_until_it_would_not_block() {
             .write_with(|mut it| it.write(&7_u64.to_ne_bytes()))
             .expect("room");
         assert_eq!(waiter.join().expect("the waiter"), 7);
+    });
+}
+
+/// What the kernel can watch is waited for with timeouts, whatever it is.
+#[test]
+#[expect(unsafe_code, reason = "std has none of these")]
+fn descriptors_of_every_kind_are_waited_for() {
+    use std::os::fd::FromRawFd;
+    fn owned(number: i32) -> Async<OwnedFd> {
+        assert!(number >= 0);
+        // SAFETY: the system has just made it.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+        Async::new(descriptor).expect("it can be watched")
+    }
+    /// Nothing comes for a while, then it does.
+    fn waits(home: Home, what: Async<OwnedFd>, give: impl FnOnce()) {
+        let patience = Duration::from_millis(1);
+        what.set_read_timeout(Some(patience)).expect("watched");
+        let start = sward::time::now();
+        let error = what.readable().expect_err("nothing came");
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(sward::time::now() - start >= patience);
+        what.set_read_timeout(None).expect("watched");
+        let waiter = home.spawn(move || what.readable());
+        home.yield_now();
+        give();
+        waiter.join().expect("no panic").expect("it came");
+    }
+    on_every_real_home(|home| {
+        // A child of its own, which ends when its input does.
+        let mut child = Command::new("cat")
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("a child");
+        let id = i32::try_from(child.id()).expect("a number of 22 bits");
+        // SAFETY: takes numbers only.
+        let number = unsafe { libc::syscall(libc::SYS_pidfd_open, id, 0) };
+        let input = child.stdin.take();
+        waits(home, owned(i32::try_from(number).expect("small")), || {
+            drop(input);
+        });
+        assert!(child.wait().expect("our child").success());
+
+        // SAFETY: takes numbers only.
+        let timer =
+            owned(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) });
+        let number = timer.as_raw_fd();
+        waits(home, timer, || {
+            let mut time: libc::itimerspec =
+                // SAFETY: zeros are a time.
+                unsafe { std::mem::zeroed() };
+            time.it_value.tv_nsec = 1;
+            // SAFETY: `time` is only read.
+            let set =
+                unsafe { libc::timerfd_settime(number, 0, &raw const time, std::ptr::null_mut()) };
+            assert_eq!(set, 0);
+        });
+
+        let (mut near, mut far) = (0, 0);
+        let no_name = std::ptr::null_mut();
+        // SAFETY: two places for the answers; nothing else is asked for.
+        let made = unsafe {
+            libc::openpty(
+                &raw mut near,
+                &raw mut far,
+                no_name,
+                std::ptr::null(),
+                std::ptr::null(),
+            )
+        };
+        assert_eq!(made, 0);
+        // SAFETY: the system has just made it.
+        let mut terminal = fs::File::from(unsafe { OwnedFd::from_raw_fd(far) });
+        waits(home, owned(near), || {
+            terminal.write_all(b"typed").expect("a terminal");
+        });
+        drop(terminal);
+
+        // SAFETY: takes numbers only.
+        let inner = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) });
+        let (reader, mut writer) = pipe().expect("a pipe");
+        let mut event = libc::epoll_event {
+            events: u32::try_from(libc::EPOLLIN).expect("a bit"),
+            u64: 0,
+        };
+        // SAFETY: `event` is only read.
+        let added = unsafe {
+            let number = reader.as_raw_fd();
+            libc::epoll_ctl(
+                inner.as_raw_fd(),
+                libc::EPOLL_CTL_ADD,
+                number,
+                &raw mut event,
+            )
+        };
+        assert_eq!(added, 0);
+        waits(home, inner, || writer.write_all(b"!").expect("room"));
     });
 }
 

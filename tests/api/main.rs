@@ -19,6 +19,8 @@ mod context;
 mod fs;
 mod io;
 mod limits;
+mod net_crowds;
+mod net_gone;
 mod net_short;
 mod net_tcp;
 mod net_udp;

@@ -5,8 +5,8 @@ use std::{
     io::{self, Read},
     panic::{catch_unwind, resume_unwind},
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        Arc, Condvar, Mutex as StdMutex, MutexGuard as StdMutexGuard,
+        atomic::{AtomicBool, Ordering::SeqCst},
         mpsc,
     },
     thread as kernel,
@@ -18,12 +18,50 @@ use sward::{
 
 const MINUTE: Duration = Duration::from_mins(1);
 
+/// A number that only grows, and that kernel threads may wait for.
+#[derive(Default)]
+struct Count {
+    /// And how many are waited for.
+    value: StdMutex<(usize, usize)>,
+    reached: Condvar,
+}
+
+impl Count {
+    fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    fn lock(&self) -> StdMutexGuard<'_, (usize, usize)> {
+        self.value.lock().expect("not poisoned")
+    }
+
+    fn add(&self) {
+        let mut value = self.lock();
+        value.0 += 1;
+        if value.0 == value.1 {
+            self.reached.notify_all();
+        }
+    }
+
+    fn get(&self) -> usize {
+        self.lock().0
+    }
+
+    /// Waits for it; one at a time may.
+    fn reaches(&self, wanted: usize) {
+        let mut value = self.lock();
+        value.1 = wanted;
+        let enough = self.reached.wait_while(value, |it| it.0 < wanted);
+        drop(enough.expect("not poisoned"));
+    }
+}
+
 /// Counts its drops.
-struct Counted(Arc<AtomicUsize>);
+struct Counted(Arc<Count>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_add(1, SeqCst);
+        self.0.add();
     }
 }
 
@@ -107,11 +145,15 @@ fn run_returns_while_others_still_run() {
 fn runtimes_wait_for_each_other() {
     watched("runtimes", MINUTE, || {
         let (one, two) = (runtime(1), runtime(2));
-        let far = two.spawn(|| {
-            thread::sleep(Duration::from_millis(1));
+        let (go, wait) = channel::bounded(0);
+        let far = two.spawn(move || {
+            wait.recv().expect("it is sent");
             10
         });
-        let near = one.spawn(move || far.join().expect("no panic") + 1);
+        let near = one.spawn(move || {
+            go.send(()).expect("it is awaited");
+            far.join().expect("no panic") + 1
+        });
         assert_eq!(near.join().expect("no panic"), 11);
         // A green thread of one builds, uses and drops another.
         let sum = one.run(|| {
@@ -141,18 +183,18 @@ fn child_shuts_down() {
     }));
     for workers in [1, 2, 4] {
         let it = runtime(workers);
-        let dropped = Arc::new(AtomicUsize::new(0));
+        let dropped = Count::new();
         let counted = || Counted(Arc::clone(&dropped));
         let lock = Arc::new(Mutex::new(()));
-        let scoped = Arc::new(AtomicUsize::new(0));
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let scoped = Count::new();
+        let waiting = Count::new();
         let mut handles = Vec::new();
         for number in 0..100 {
             let (mark, lock, waiting) = (counted(), Arc::clone(&lock), Arc::clone(&waiting));
             let scoped = Arc::clone(&scoped);
             handles.push(it.spawn(move || {
                 let _mark = mark;
-                waiting.fetch_add(1, SeqCst);
+                waiting.add();
                 match number % 6 {
                     0 => thread::park(),
                     1 => thread::sleep(Duration::from_hours(1)),
@@ -182,9 +224,7 @@ fn child_shuts_down() {
                 }
             }));
         }
-        while waiting.load(SeqCst) < 100 {
-            kernel::yield_now();
-        }
+        waiting.reaches(100);
         let start = Instant::now();
         it.shutdown_timeout(Duration::from_secs(30));
         assert!(start.elapsed() < Duration::from_secs(10));
@@ -195,13 +235,13 @@ fn child_shuts_down() {
                 assert!(result.expect_err("called off").is::<Shutdown>(), "{number}");
             }
         }
-        assert_eq!(dropped.load(SeqCst), 100);
+        assert_eq!(dropped.get(), 100);
         assert!(!lock.is_poisoned());
-        assert_eq!(scoped.load(SeqCst) % 3, 0);
+        assert_eq!(scoped.get() % 3, 0);
     }
     // Fresh ones: their worker is busy until the runtime closes.
     let it = runtime(1);
-    let dropped = Arc::new(AtomicUsize::new(0));
+    let dropped = Count::new();
     let (busy, go) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicBool::new(false)),
@@ -230,7 +270,7 @@ fn child_shuts_down() {
     go.store(true, SeqCst);
     it.shutdown_timeout(Duration::from_secs(30));
     assert!(spawner.is_finished());
-    assert!(dropped.load(SeqCst) > 0);
+    assert!(dropped.get() > 0);
     drop(std::panic::take_hook());
 }
 
@@ -240,7 +280,7 @@ fn a_scope_called_off_waits_and_poisons_nothing() {
         for _ in 0..50 {
             let it = runtime(4);
             let lock = Arc::new(Mutex::new(0));
-            let ready = Arc::new(AtomicUsize::new(0));
+            let ready = Count::new();
             let parents: Vec<_> = (0..8)
                 .map(|_| {
                     let (own, ready) = (Arc::new(Mutex::new(0)), Arc::clone(&ready));
@@ -252,7 +292,7 @@ fn a_scope_called_off_waits_and_poisons_nothing() {
                             for cell in &mut cells {
                                 let ready = &ready;
                                 scope.spawn(move || {
-                                    ready.fetch_add(1, SeqCst);
+                                    ready.add();
                                     let caught = catch_unwind(thread::park);
                                     // It borrows as long as it lives.
                                     kernel::sleep(Duration::from_micros(100));
@@ -268,9 +308,7 @@ fn a_scope_called_off_waits_and_poisons_nothing() {
                     (own, handle)
                 })
                 .collect();
-            while ready.load(SeqCst) < 32 {
-                kernel::yield_now();
-            }
+            ready.reaches(32);
             drop(it);
             for (own, handle) in parents {
                 assert!(handle.join().expect_err("called off").is::<Shutdown>());
@@ -288,10 +326,7 @@ fn a_scope_does_not_return_without_its_childrens_work() {
     watched("scope's work", MINUTE, || {
         for workers in [1, 2] {
             let it = runtime(workers);
-            let (rounds, wrong) = (
-                Arc::new(AtomicUsize::new(0)),
-                Arc::new(AtomicBool::new(false)),
-            );
+            let (rounds, wrong) = (Count::new(), Arc::new(AtomicBool::new(false)));
             let parents: Vec<_> = (0..4_u64)
                 .map(|number| {
                     let (rounds, wrong) = (Arc::clone(&rounds), Arc::clone(&wrong));
@@ -309,14 +344,12 @@ fn a_scope_does_not_return_without_its_childrens_work() {
                             if cells != [1; 3] {
                                 wrong.store(true, SeqCst);
                             }
-                            rounds.fetch_add(1, SeqCst);
+                            rounds.add();
                         }
                     })
                 })
                 .collect();
-            while rounds.load(SeqCst) < 100 {
-                kernel::yield_now();
-            }
+            rounds.reaches(100);
             it.shutdown_timeout(Duration::from_secs(50));
             for parent in parents {
                 let parent: kernel::Result<()> = parent.join();
@@ -332,7 +365,7 @@ fn a_runtime_may_be_dropped_by_its_own_green_thread() {
     watched("own", MINUTE, || {
         for workers in [1, 2] {
             let it = runtime(workers);
-            let dropped = Arc::new(AtomicUsize::new(0));
+            let dropped = Count::new();
             let (send, receive) = mpsc::channel::<Runtime>();
             let mark = Counted(Arc::clone(&dropped));
             let other = it.spawn(move || {
@@ -350,7 +383,7 @@ fn a_runtime_may_be_dropped_by_its_own_green_thread() {
             send.send(it).expect("it listens");
             assert!(own.join().expect_err("called off").is::<Shutdown>());
             assert!(other.join().expect_err("called off").is::<Shutdown>());
-            assert_eq!(dropped.load(SeqCst), 1);
+            assert_eq!(dropped.get(), 1);
         }
     });
 }
@@ -380,17 +413,17 @@ fn a_runtime_may_be_dropped_by_its_own_pinned_thread() {
 fn those_in_blocking_calls_are_abandoned_in_time() {
     watched("abandoned", MINUTE, || {
         let it = runtime(2);
-        let dropped = Arc::new(AtomicUsize::new(0));
-        let inside = Arc::new(AtomicUsize::new(0));
+        let dropped = Count::new();
+        let (inside, back) = (Count::new(), Count::new());
         let mut calls = Vec::new();
         for _ in 0..64 {
             let (end, wait) = mpsc::channel::<()>();
-            let inside = Arc::clone(&inside);
+            let (inside, back) = (Arc::clone(&inside), Arc::clone(&back));
             drop(it.spawn(move || {
                 blocking(|| {
-                    inside.fetch_add(1, SeqCst);
+                    inside.add();
                     _ = wait.recv();
-                    inside.fetch_sub(1, SeqCst);
+                    back.add();
                 });
             }));
             calls.push(end);
@@ -404,9 +437,7 @@ fn those_in_blocking_calls_are_abandoned_in_time() {
                 })
             })
             .collect();
-        while inside.load(SeqCst) < 64 {
-            kernel::yield_now();
-        }
+        inside.reaches(64);
         let start = Instant::now();
         it.shutdown_timeout(Duration::from_millis(300));
         let took = start.elapsed();
@@ -418,12 +449,10 @@ fn those_in_blocking_calls_are_abandoned_in_time() {
         for handle in parked {
             assert!(handle.join().expect_err("called off").is::<Shutdown>());
         }
-        assert_eq!(dropped.load(SeqCst), 100);
+        assert_eq!(dropped.get(), 100);
         // Who comes back finds nothing, harms nothing, and goes.
         drop(calls);
-        while inside.load(SeqCst) > 0 {
-            kernel::yield_now();
-        }
+        back.reaches(64);
         assert_eq!(runtime(1).run(|| 1), 1);
     });
 }
@@ -463,19 +492,17 @@ fn child_ends_a_hundred_thousand() {
     /// Those below this number whose turn it is wait for a socket: they share one.
     const SOCKETS: usize = 6_000;
     let it = runtime(2);
-    let dropped = Arc::new(AtomicUsize::new(0));
-    let waiting = Arc::new(AtomicUsize::new(0));
+    let dropped = Count::new();
+    let waiting = Count::new();
     let lock = Arc::new(Mutex::new(()));
     let (open, gate) = (Arc::clone(&lock), Arc::clone(&waiting));
     let held = it.spawn(move || {
         let _held = open.lock();
-        gate.fetch_add(1, SeqCst);
+        gate.add();
         thread::park();
     });
     let never = Arc::new(it.spawn(thread::park));
-    while waiting.load(SeqCst) < 1 {
-        kernel::yield_now();
-    }
+    waiting.reaches(1);
     let (_tx, silence) = channel::bounded::<()>(0);
     let (near, _far) = UnixStream::pair().expect("a pair");
     let near = Arc::new(near);
@@ -486,7 +513,7 @@ fn child_ends_a_hundred_thousand() {
         let (silence, near) = (silence.clone(), Arc::clone(&near));
         drop(it.spawn(move || {
             let _mark = mark;
-            waiting.fetch_add(1, SeqCst);
+            waiting.add();
             match number % 6 {
                 0 => thread::park(),
                 1 => thread::sleep(Duration::from_hours(1)),
@@ -516,20 +543,16 @@ fn child_ends_a_hundred_thousand() {
         let (waiting, released) = (Arc::clone(&waiting), Arc::clone(&released));
         drop(it.spawn(move || {
             blocking(|| {
-                waiting.fetch_add(1, SeqCst);
+                waiting.add();
                 released.lock().is_ok_and(|it| it.recv().is_ok())
             })
         }));
     }
-    while waiting.load(SeqCst) < 1 + count + 64 {
-        kernel::sleep(Duration::from_millis(1));
-    }
+    waiting.reaches(1 + count + 64);
     let releaser = kernel::spawn({
         let dropped = Arc::clone(&dropped);
         move || {
-            while dropped.load(SeqCst) < count {
-                kernel::sleep(Duration::from_millis(1));
-            }
+            dropped.reaches(count);
             drop(release);
         }
     });
@@ -537,7 +560,7 @@ fn child_ends_a_hundred_thousand() {
     it.shutdown_timeout(Duration::from_mins(1));
     releaser.join().expect("no panic");
     let took = start.elapsed();
-    assert_eq!(dropped.load(SeqCst), count);
+    assert_eq!(dropped.get(), count);
     assert!(took < Duration::from_secs(20), "{took:?}");
     assert!(held.join().is_err());
     assert!(!lock.is_poisoned());

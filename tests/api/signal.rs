@@ -168,3 +168,30 @@ fn a_handler_of_before_is_called_too() {
         std::thread::yield_now();
     }
 }
+
+/// All but those that tell of a fault: no handlers pile up on the stack that a kernel thread has for them.
+#[test]
+fn other_signals_wait_while_a_handler_runs() {
+    #[expect(unsafe_code, reason = "std asks for no actions")]
+    fn masks(number: i32, other: i32) -> bool {
+        // SAFETY: zeros are an action.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: a place for the answer; nothing is changed.
+        let outcome = unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) };
+        assert_eq!(outcome, 0);
+        assert_ne!(action.sa_flags & libc::SA_ONSTACK, 0);
+        // SAFETY: a set of signals.
+        unsafe { libc::sigismember(&raw const action.sa_mask, other) == 1 }
+    }
+    let _signals = signal::notify([signal::SIGALRM]).expect("a handler");
+    let builder = sward::Runtime::builder().workers(1);
+    let _dumps = builder.dump_on(libc::SIGXFSZ).build().expect("a runtime");
+    for number in [signal::SIGALRM, libc::SIGXFSZ] {
+        for other in [libc::SIGUSR1, libc::SIGPROF, libc::SIGRTMAX()] {
+            assert!(masks(number, other), "{other} while {number}");
+        }
+        for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL] {
+            assert!(!masks(number, fault), "{fault} while {number}");
+        }
+    }
+}

@@ -238,6 +238,59 @@ fn a_sleep_for_ever_does_not_end() {
     assert!(parked.join().is_err());
 }
 
+/// Sets so many alarms out of order, lets them all become due while the only worker is busy, and returns
+/// deadlines and numbers in the order in which they ran. None if `head_start` was too short to set them.
+fn run_all_due_at_once(count: usize, head_start: Duration) -> Option<Vec<(Instant, usize)>> {
+    let ran = Arc::new(Mutex::new(Vec::new()));
+    let first = sward::time::now() + head_start;
+    // Every third has the deadline of the one before it.
+    let after = |number: usize| {
+        let micros = u64::try_from(number - number % 3 / 2).expect("small");
+        first + Duration::from_micros(micros)
+    };
+    let numbers = (0..count).step_by(2).chain((1..count).step_by(2));
+    let sleepers: Vec<_> = numbers
+        .map(|number| {
+            let (ran, until) = (Arc::clone(&ran), after(number));
+            let sleeper = sward::spawn(move || {
+                thread::sleep_until(until);
+                ran.lock().expect("not poisoned").push((until, number));
+            });
+            // It sleeps before the next one is there.
+            thread::yield_now();
+            sleeper
+        })
+        .collect();
+    let in_time = sward::time::now() < first;
+    while sward::time::now() < after(count) {
+        std::hint::spin_loop();
+    }
+    for sleeper in sleepers {
+        sleeper.join().expect("no panic");
+    }
+    let ran = Arc::into_inner(ran).expect("all ended").into_inner();
+    in_time.then(|| ran.expect("not poisoned"))
+}
+
+/// Of equal deadlines the one goes first that was set first.
+#[test]
+fn sleepers_that_are_due_at_once_run_in_the_order_of_their_deadlines() {
+    watched("sleepers", MINUTE, || {
+        let it = runtime(1);
+        for count in [2, 3, 40, 1_000] {
+            let mut head_starts = (0..).map(|it| Duration::from_millis(1 << it));
+            let ran = it
+                .run(move || head_starts.find_map(|it| run_all_due_at_once(count, it)))
+                .expect("time enough at last");
+            assert_eq!(ran.len(), count);
+            // Even numbers were set before odd ones.
+            let key = |&(until, number): &(Instant, usize)| (until, number % 2, number);
+            let wrong = ran.windows(2).find(|it| key(&it[0]) > key(&it[1]));
+            assert_eq!(wrong, None, "of {count}");
+        }
+    });
+}
+
 #[test]
 fn a_yield_lets_the_others_run_first() {
     runtime(1).run(|| {

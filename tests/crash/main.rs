@@ -10,7 +10,7 @@ use std::{
     panic::resume_unwind,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicI32, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -138,6 +138,50 @@ fn child_panics_twice() {
         panic!("the first panic");
     });
     drop(twice.join());
+}
+
+/// Handlers that interrupt each other have room on the kernel thread's one stack for signals: on a worker's,
+/// and on that of a thread with a kernel thread of its own.
+#[test]
+fn handlers_of_all_signals_may_interrupt_each_other() {
+    in_child::succeeds("child_is_interrupted_by_all_signals");
+}
+
+#[test]
+#[ignore = "run by another test"]
+fn child_is_interrupted_by_all_signals() {
+    static DEEPEST: AtomicI32 = AtomicI32::new(0);
+    /// Sends the next signal to its own kernel thread, which runs its handler before this goes on.
+    extern "C" fn handle(signal: i32) {
+        let frame = black_box([1_u8; 4096]);
+        if signal < libc::SIGRTMAX() {
+            // SAFETY: a handler may do this.
+            unsafe { libc::raise(signal + 1) };
+        } else {
+            DEEPEST.store(signal, SeqCst);
+        }
+        black_box(frame);
+    }
+    for signal in libc::SIGRTMIN()..=libc::SIGRTMAX() {
+        // SAFETY: zeros are an action without flags or mask.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = handle as *const () as usize;
+        action.sa_flags = libc::SA_ONSTACK;
+        // SAFETY: the handler does only what a handler may.
+        let outcome = unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
+        assert_eq!(outcome, 0);
+    }
+    let interrupted = || {
+        // SAFETY: there is a handler for it.
+        unsafe { libc::raise(libc::SIGRTMIN()) };
+        assert_eq!(DEEPEST.swap(0, SeqCst), libc::SIGRTMAX());
+    };
+    let it = runtime(1);
+    it.run(interrupted);
+    it.run(move || sward::blocking(interrupted));
+    let pinned = it.run(move || Builder::new().spawn_pinned(interrupted).expect("memory"));
+    pinned.join().expect("no panic");
+    sward::sim::explore(0..1, interrupted);
 }
 
 #[test]

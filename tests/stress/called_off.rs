@@ -5,6 +5,7 @@
 
 use crate::support::{races, runtime, watched};
 use std::{
+    io::{Read, Write},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -14,6 +15,11 @@ use std::{
 };
 use sward::{
     Runtime, channel,
+    context::{Context, ContextError},
+    net::{
+        TcpListener, TcpStream,
+        unix::{UnixListener, UnixStream},
+    },
     sync::{
         Barrier, Condvar, Group, Mutex, Once, RwLock, Semaphore, SingleFlight, WaitGroup, mpsc,
     },
@@ -433,6 +439,97 @@ fn join() {
         // All have begun and nothing holds them up: they have ended when this returns.
         others.shutdown_timeout(LONG);
         assert_eq!(drops.load(SeqCst), CROWD, "round {round}");
+    });
+}
+
+/// Readers of one socket are called off while bytes come, and others are not.
+#[test]
+fn socket() {
+    rounds("socket", |round| {
+        let doomed = Doomed::new(round);
+        // A stream of TCP has room for all of them, each in a message of its own.
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let near = TcpStream::connect(listener.local_addr().expect("bound"));
+        let near = Arc::new(near.expect("a listener"));
+        let (far, _) = listener.accept().expect("a client");
+        for _ in 0..CROWD {
+            let near = Arc::clone(&near);
+            doomed.waits(move || assert_eq!((&*near).read(&mut [0]).expect("open"), 1));
+        }
+        let survivors = [(); 2].map(|()| {
+            let near = Arc::clone(&near);
+            thread::spawn(move || {
+                for _ in 0..10 {
+                    (&*near).read_exact(&mut [0]).expect("data");
+                }
+            })
+        });
+        let given = CROWD + 20;
+        let got = doomed.race(|| {
+            for _ in 0..given {
+                (&far).write_all(b"!").expect("room");
+            }
+        });
+        for survivor in survivors {
+            survivor.join().expect("what it is owed is there");
+        }
+        drop(far);
+        let mut rest = Vec::new();
+        (&*near).read_to_end(&mut rest).expect("an end");
+        assert_eq!(rest.len(), given - got - 20, "round {round}");
+    });
+}
+
+/// Who accepts is called off as clients come: each client is let in by another, or was.
+#[test]
+fn accept() {
+    const CLIENTS: usize = 50;
+    rounds("accept", |round| {
+        let doomed = Doomed::new(round);
+        let path =
+            std::env::temp_dir().join(format!("sward-accept-{}-{round}", std::process::id()));
+        drop(std::fs::remove_file(&path));
+        let listener = Arc::new(UnixListener::bind(&path).expect("a path"));
+        for _ in 0..CROWD {
+            let listener = Arc::clone(&listener);
+            doomed.waits(move || drop(listener.accept().expect("open")));
+        }
+        let got = doomed.race(|| {
+            for _ in 0..CLIENTS {
+                drop(UnixStream::connect(&path).expect("it listens"));
+            }
+        });
+        std::fs::remove_file(&path).expect("it was there");
+        listener.set_nonblocking(true).expect("open");
+        let rest = listener.incoming().take_while(Result::is_ok).count();
+        assert_eq!(got + rest, CLIENTS, "round {round}");
+    });
+}
+
+/// Who waits for a context's end is called off as it comes, and so is what is to run then.
+#[test]
+fn context() {
+    rounds("context", |round| {
+        let doomed = Doomed::new(round);
+        let root = Context::background().with_cancel();
+        let ran = Arc::new(AtomicUsize::new(0));
+        for number in 0..CROWD {
+            let (context, ran) = (root.with_cancel(), Arc::clone(&ran));
+            doomed.waits(move || {
+                if number % 2 == 0 {
+                    drop(context.after_func(move || _ = ran.fetch_add(1, SeqCst)));
+                }
+                assert!(context.done().recv().is_err());
+                assert_eq!(context.err(), Some(ContextError::Canceled));
+            });
+        }
+        let survivor = thread::spawn({
+            let context = root.with_cancel();
+            move || context.done().recv().is_err() && context.err().is_some()
+        });
+        doomed.race(|| root.cancel("over"));
+        assert!(survivor.join().expect("no panic"), "round {round}");
+        assert!(ran.load(SeqCst) <= CROWD / 2, "round {round}");
     });
 }
 

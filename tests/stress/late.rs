@@ -6,6 +6,7 @@
 
 use crate::support::{Home, races, runtime, watched};
 use std::{
+    io::{ErrorKind, Read, Write},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::SeqCst},
@@ -14,6 +15,7 @@ use std::{
 };
 use sward::{
     channel,
+    net::{Shutdown, unix::UnixStream},
     sync::{Condvar, Mutex, RwLock, Semaphore, WaitGroup, mpsc},
     thread,
 };
@@ -345,6 +347,51 @@ fn park() {
             }
         }
         waker.join().expect("no panic");
+    });
+}
+
+/// One reader of many gives up as a word comes: the others get each word that it does not.
+#[test]
+fn socket() {
+    race("socket", |home, turns| {
+        let (near, far) = UnixStream::pair().expect("a pair");
+        let (near, impatient) = (Arc::new(near), Arc::new(far));
+        // An end has one timeout for all who read it; so the impatient one has it shortened, and the others
+        // go on when their time is up.
+        let read = Arc::new(AtomicU64::new(0));
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                let (end, read) = (Arc::clone(&impatient), Arc::clone(&read));
+                home.spawn(move || {
+                    loop {
+                        match (&*end).read(&mut [0]) {
+                            Ok(0) => break,
+                            Ok(_) => _ = read.fetch_add(1, SeqCst),
+                            Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+                        }
+                    }
+                })
+            })
+            .collect();
+        let turns = turns / 4;
+        for turn in 0..turns {
+            let patience = patience(turn).max(Duration::from_nanos(1));
+            impatient.set_read_timeout(Some(patience)).expect("open");
+            (&*near).write_all(b"!").expect("room");
+            if turn % 2 == 0 {
+                // What was written as some gave up is read by those who do not.
+                impatient.set_read_timeout(None).expect("open");
+                while read.load(SeqCst) <= turn {
+                    home.yield_now();
+                }
+            }
+        }
+        impatient.set_read_timeout(None).expect("open");
+        near.shutdown(Shutdown::Write).expect("connected");
+        for reader in readers {
+            reader.join().expect("no panic");
+        }
+        assert_eq!(read.load(SeqCst), turns);
     });
 }
 
