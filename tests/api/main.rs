@@ -16,6 +16,7 @@ mod channel_pipeline;
 mod channel_select;
 mod channel_timer;
 mod context;
+mod fairness;
 mod fs;
 mod io;
 mod limits;
