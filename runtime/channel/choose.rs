@@ -18,10 +18,11 @@
 #![expect(unsafe_code, reason = "the nodes lie in the selector's frame")]
 
 use super::{
-    clock::{Clock, sooner},
-    core::{Channel, Until, promised, wake_watchers},
+    arm::{Arm, Choice, Target},
+    clock::sooner,
+    core::{Until, promised, wake_watchers},
     draw,
-    receiver::{Flavour, Receiver, wait_for_nothing},
+    receiver::{Receiver, wait_for_nothing},
     sender::Sender,
     state::{Berth, CLOSED, Claim, Claimed, Core, RECEIVABLE, Returned, SENDABLE, Shared},
 };
@@ -37,7 +38,6 @@ use crate::{
     },
 };
 use std::{
-    fmt,
     mem::{self, MaybeUninit},
     ptr::{self, NonNull},
     time::Instant,
@@ -45,101 +45,6 @@ use std::{
 
 /// How many arms need no allocation.
 const FEW: usize = 8;
-
-/// Gives back what was got at a channel.
-type GiveBack = unsafe fn(&Shared, Returned);
-
-/// One operation that may be chosen.
-#[doc(hidden)]
-#[derive(Clone, Copy)]
-pub struct Arm<'a> {
-    target: Target<'a>,
-}
-
-#[derive(Clone, Copy)]
-enum Target<'a> {
-    Send(&'a Shared, GiveBack),
-    Receive(&'a Shared, GiveBack),
-    Clock(&'a Clock),
-    /// It is ready when the channel is closed.
-    End(&'a Shared),
-    /// It is never ready.
-    Nothing,
-}
-
-impl<'a> Arm<'a> {
-    /// Sends into a channel.
-    pub(super) fn send<T>(sender: &'a Sender<T>) -> Self {
-        let shared = sender.channel().shared();
-        Self {
-            target: Target::Send(shared, Channel::<T>::give_back),
-        }
-    }
-
-    /// Receives from a channel.
-    pub(super) fn receive<T>(receiver: &'a Receiver<T>) -> Self {
-        let target = match (receiver.channel(), receiver.flavour()) {
-            (Some(channel), _) => Target::Receive(channel.shared(), Channel::<T>::give_back),
-            (_, Flavour::Clock(clock)) => Target::Clock(clock),
-            _ => Target::Nothing,
-        };
-        Self { target }
-    }
-
-    /// Is ready as soon as nothing can be sent any more, be it that nobody is left to receive it.
-    pub(super) fn end<T>(sender: &'a Sender<T>) -> Self {
-        Self {
-            target: Target::End(sender.channel().shared()),
-        }
-    }
-
-    /// Is never ready.
-    pub(super) const fn nothing() -> Self {
-        Self {
-            target: Target::Nothing,
-        }
-    }
-
-    fn shared(&self) -> Option<&'a Shared> {
-        match self.target {
-            Target::Send(shared, _) | Target::Receive(shared, _) | Target::End(shared) => {
-                Some(shared)
-            }
-            Target::Clock(_) | Target::Nothing => None,
-        }
-    }
-
-    /// Whether it is ready, by its channel's lock. Whoever is held by another looks again afterwards.
-    fn is_ready(&self, core: Option<&Core>, time: Option<Instant>) -> bool {
-        match (self.target, core) {
-            (Target::Send(..), Some(core)) => core.may_send(),
-            (Target::Receive(..), Some(core)) => core.may_receive(),
-            (Target::End(_), Some(core)) => core.closed,
-            (Target::Clock(clock), _) => time.is_some_and(|it| clock.is_due(it)),
-            _ => false,
-        }
-    }
-
-    /// Claims it, under its channel's lock.
-    fn claim(&self, core: Option<&mut Core>, time: Option<Instant>) -> Option<Claimed> {
-        match (self.target, core) {
-            (Target::Send(..), Some(core)) => core.claim_send().map(Claimed::Whole),
-            (Target::Receive(..), Some(core)) => core.claim_receive(),
-            (Target::End(_), Some(core)) => core.closed.then_some(Claimed::Whole(Claim::Closed)),
-            (Target::Clock(clock), _) => {
-                let (at, setting) = clock.take(time?)?;
-                Some(Claimed::Whole(Claim::Tick { at, setting }))
-            }
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Debug for Arm<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Arm")
-    }
-}
 
 /// An operation that was chosen: a claim, to be used or handed back.
 #[derive(Debug)]
@@ -302,6 +207,7 @@ fn await_promise(index: usize, partner: Called) -> Option<Claim> {
     let waiting = Waiting::new();
     let berth = Berth::new();
     promised(&waiting, partner, index, berth.slot()).wake();
+    waiting.stands_for(0, None);
     match waiting.park(Reason::Select, None) {
         Verdict::Chosen(_) => Some(berth.take().unwrap_or(Claim::Closed)),
         // Nobody but the partner can end this wait.
@@ -420,6 +326,7 @@ impl<'a> Selector<'_, 'a> {
         let mut linked = false;
         let mut last = until == Until::Now;
         let reason = self.reason();
+        let choice = Choice(self.arms.as_ptr(), self.arms.len());
         loop {
             let mut promise = None;
             let claim = match self.attempt(biased) {
@@ -461,6 +368,8 @@ impl<'a> Selector<'_, 'a> {
             }
             self.unlock();
             drop(call);
+            // Exposed: the kernel copies it for those who look.
+            waiting.stands_for(ptr::from_ref(&choice).expose_provenance(), deadline);
             let verdict = waiting.park(reason, deadline);
             if let Verdict::Chosen(index) = verdict
                 && purpose == Purpose::Claim

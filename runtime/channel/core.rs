@@ -41,7 +41,6 @@
     reason = "messages move between the frames of those who wait"
 )]
 
-use super::handles::Handles;
 use super::state::{
     Claim, Core, Packet, Partner, RECEIVABLE, Returned, SENDABLE, Shared, Slot, Small, is_berth,
     slot,
@@ -110,7 +109,6 @@ pub(super) struct Channel<T> {
     shared: Shared,
     /// The messages, guarded by the lock.
     buffer: UnsafeCell<VecDeque<T>>,
-    handles: Handles,
     /// Which sides have handles: both, one, none.
     sides: AtomicUsize,
 }
@@ -132,7 +130,6 @@ impl<T> Channel<T> {
         NonNull::from(Box::leak(Box::new(Self {
             shared: Shared::new(capacity),
             buffer: UnsafeCell::new(VecDeque::new()),
-            handles: Handles::new(),
             sides: AtomicUsize::new(2),
         })))
     }
@@ -348,7 +345,7 @@ impl<T> Channel<T> {
         unsafe { core.senders.push_back(node) };
         loop {
             self.finish(core, None);
-            self.handles.sender_waits(&waiting);
+            self.shared.handles.sender_waits(&waiting);
             let verdict = waiting.park(Reason::Send, deadline);
             if let Verdict::Chosen(_) = verdict
                 && !packet.is_linked()
@@ -449,7 +446,7 @@ impl<T> Channel<T> {
                 unsafe { core.receivers.push_back(node) };
             }
             self.finish(core, call);
-            self.handles.receiver_waits(&waiting);
+            self.shared.handles.receiver_waits(&waiting);
             let verdict = waiting.park(Reason::Receive, deadline);
             if let Verdict::Chosen(_) = verdict
                 && !packet.is_linked()
@@ -647,12 +644,12 @@ impl<T> Channel<T> {
 
     #[inline]
     pub(super) fn add_sender(&self) {
-        add(&self.handles.senders);
+        add(&self.shared.handles.senders);
     }
 
     #[inline]
     pub(super) fn add_receiver(&self) {
-        add(&self.handles.receivers);
+        add(&self.shared.handles.receivers);
     }
 
     /// Gives up one sender's share.
@@ -664,7 +661,7 @@ impl<T> Channel<T> {
         // SAFETY: the share keeps the channel.
         let it = unsafe { channel.as_ref() };
         // AcqRel [handles]: what was done with other handles comes before the end.
-        if it.handles.senders.fetch_sub(1, AcqRel) == 1 {
+        if it.shared.handles.senders.fetch_sub(1, AcqRel) == 1 {
             it.close();
             // SAFETY: nobody else is left on this side.
             drop(unsafe { Self::release_side(channel) });
@@ -680,7 +677,7 @@ impl<T> Channel<T> {
         // SAFETY: the share keeps the channel.
         let it = unsafe { channel.as_ref() };
         // AcqRel [handles].
-        if it.handles.receivers.fetch_sub(1, AcqRel) == 1 {
+        if it.shared.handles.receivers.fetch_sub(1, AcqRel) == 1 {
             it.close();
             let mut core = it.shared.lock();
             core.len = 0;

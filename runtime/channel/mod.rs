@@ -142,6 +142,7 @@
 //! buffer. After a `close`, who goes on first is not promised. What is left in the buffer when the last
 //! receiver goes is dropped there; if a destructor panics, the messages behind it are leaked.
 
+mod arm;
 mod choose;
 mod clock;
 mod core;
@@ -158,6 +159,7 @@ mod sender;
 mod state;
 mod timer;
 
+pub(crate) use self::arm::Aim;
 pub use self::{
     error::{
         ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError,
@@ -178,7 +180,7 @@ use std::time::{Duration, Instant};
 #[doc(hidden)]
 pub mod __private {
     pub use super::{
-        choose::Arm,
+        arm::Arm,
         select_macro::{
             Chosen, Patience, ReceiveArm, ReceiveArmIf, SendArm, SendArmIf, impossible, nothing,
             run,

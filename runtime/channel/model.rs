@@ -5,13 +5,7 @@
 //! make each run of a model another one. That the second of the two sides frees the channel after the first
 //! is done with it cannot be seen here: loom does not watch memory that is freed.
 
-use super::{
-    bounded,
-    choose::{Arm, choose},
-    core::Until,
-    receiver::Receiver,
-    sender::Sender,
-};
+use super::{arm::Arm, bounded, choose::choose, core::Until, receiver::Receiver, sender::Sender};
 use loom::{cell::UnsafeCell, model::Builder, sync::Arc, thread};
 use std::time::{Duration, Instant};
 

@@ -24,13 +24,8 @@
 //! ```
 
 use super::{
-    choose::{Arm, choose},
-    core::Until,
-    error::RecvError,
-    receiver::Receiver,
-    select::Select,
-    select_biased,
-    sender::Sender,
+    arm::Arm, choose::choose, core::Until, error::RecvError, receiver::Receiver, select::Select,
+    select_biased, sender::Sender,
 };
 use crate::{channel::bounded, thread::spawn};
 

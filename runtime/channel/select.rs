@@ -1,7 +1,8 @@
 //! `Select`: a choice among operations that are put together at run time.
 
 use super::{
-    choose::{Arm, Operation, choose, ready},
+    arm::Arm,
+    choose::{Operation, choose, ready},
     core::Until,
     error::{
         ReadyTimeoutError, RecvError, SelectTimeoutError, SendError, TryReadyError, TrySelectError,

@@ -9,7 +9,8 @@
 //! cannot outlive the `if` around it. It is dropped before the body.
 
 use super::{
-    choose::{Arm, Operation, choose},
+    arm::Arm,
+    choose::{Operation, choose},
     core::Until,
     error::{RecvError, SendError},
     receiver::{Receiver, wait_for_nothing},

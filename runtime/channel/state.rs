@@ -28,6 +28,7 @@
 
 #![expect(unsafe_code, reason = "packets lie in the frames of those who wait")]
 
+use super::handles::Handles;
 use crate::{
     base::{
         lock::{Guard, Lock},
@@ -63,6 +64,7 @@ const CHANGE: usize = 8;
 pub(super) struct Shared {
     hint: AtomicUsize,
     core: Lock<Core>,
+    pub(super) handles: Handles,
 }
 
 /// What a channel keeps under its lock.
@@ -183,6 +185,7 @@ impl Shared {
         Self {
             hint: AtomicUsize::new(core.bits()),
             core: Lock::new(core),
+            handles: Handles::new(),
         }
     }
 

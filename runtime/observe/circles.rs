@@ -129,7 +129,7 @@ impl Suspects {
             let holds = |it| {
                 matches!(
                     it,
-                    Reason::Mutex | Reason::Read | Reason::Write | Reason::Join
+                    Reason::Mutex | Reason::Read | Reason::Write | Reason::Condvar | Reason::Join
                 )
             };
             if !holds(task.reason()) {
@@ -223,7 +223,7 @@ fn describe(path: &[&Suspect], kernel: &[KernelWait]) -> Circle {
                 Some(task) => Party::green(task),
                 None => Party::of(it.who, |_| None),
             },
-            reason: it.subject.reason.text(),
+            reason: it.subject.found_reason(),
             waits_at: match &it.task {
                 Some(task) => task.place(),
                 None => listed.map(|it| it.place),

@@ -17,10 +17,12 @@
 
 use super::{
     circles::{Circle, Suspects},
-    subject::{self, Found},
+    json,
+    subject::{self, Found, Subject},
 };
 use crate::{
     base::slab,
+    channel::Aim,
     driver::clock,
     scheduler::{Scheduler, monitor},
     task::{Stage, Task},
@@ -33,13 +35,7 @@ use crate::{
     },
 };
 use std::{
-    collections::HashMap,
-    fmt::{self, Write},
-    fs,
-    panic::Location,
-    ptr::NonNull,
-    sync::Arc,
-    time::Duration,
+    collections::HashMap, fmt, fs, panic::Location, ptr::NonNull, sync::Arc, time::Duration,
 };
 
 /// What a green thread does.
@@ -139,6 +135,8 @@ pub enum WaitsFor {
     },
     /// A channel.
     Channel {
+        /// Tells channels apart that are there at the same time.
+        channel: usize,
         /// How many [`Sender`](crate::channel::Sender)s there are of it.
         senders: usize,
         /// How many [`Receiver`](crate::channel::Receiver)s there are of it.
@@ -150,6 +148,60 @@ pub enum WaitsFor {
     },
     /// The end of a green thread.
     End(Party),
+    /// One of the arms of a `select!`.
+    Choice {
+        /// How many arms there are.
+        arms: usize,
+        /// What the first of them are, eight at most.
+        first: Vec<Arm>,
+    },
+}
+
+/// What one arm of a `select!` waits for. Channels have the numbers of [`WaitsFor::Channel`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Arm {
+    /// To send into this channel.
+    Send(usize),
+    /// To receive from this channel.
+    Receive(usize),
+    /// That this channel is closed.
+    Closed(usize),
+    /// A time, as that of [`after`](crate::channel::after()).
+    Time,
+    /// Nothing: it is never ready.
+    Never,
+}
+
+impl Arm {
+    const fn of(aim: Aim) -> Self {
+        match aim {
+            Aim::Send(it) => Self::Send(it),
+            Aim::Receive(it) => Self::Receive(it),
+            Aim::End(it) => Self::Closed(it),
+            Aim::Time => Self::Time,
+            Aim::Nothing => Self::Never,
+        }
+    }
+
+    /// A word for it, and the channel's number.
+    pub(super) const fn parts(self) -> (&'static str, Option<usize>) {
+        match self {
+            Self::Send(it) => ("send", Some(it)),
+            Self::Receive(it) => ("receive", Some(it)),
+            Self::Closed(it) => ("closed", Some(it)),
+            Self::Time => ("time", None),
+            Self::Never => ("never", None),
+        }
+    }
+}
+
+impl fmt::Display for Arm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, channel) = self.parts();
+        f.write_str(word)?;
+        channel.map_or(Ok(()), |it| write!(f, " {it:#x}"))
+    }
 }
 
 impl fmt::Display for WaitsFor {
@@ -170,6 +222,7 @@ impl fmt::Display for WaitsFor {
             Self::Lock { readers: 1, .. } => write!(f, "a lock held by 1 reader"),
             Self::Lock { readers, .. } => write!(f, "a lock held by {readers} readers"),
             Self::Channel {
+                channel,
                 senders,
                 receivers,
                 last_sender,
@@ -178,7 +231,17 @@ impl fmt::Display for WaitsFor {
                 write!(f, "a channel of ")?;
                 side(f, *senders, "sender", last_sender)?;
                 write!(f, " and ")?;
-                side(f, *receivers, "receiver", last_receiver)
+                side(f, *receivers, "receiver", last_receiver)?;
+                write!(f, ": {channel:#x}")
+            }
+            Self::Choice { arms, first } => {
+                let s = if *arms == 1 { "" } else { "s" };
+                write!(f, "one of {arms} arm{s}")?;
+                for (index, arm) in first.iter().enumerate() {
+                    f.write_str(if index == 0 { ": " } else { ", " })?;
+                    fmt::Display::fmt(arm, f)?;
+                }
+                f.write_str(if first.len() < *arms { ", .." } else { "" })
             }
             Self::End(thread) => write!(f, "the end of {thread}"),
         }
@@ -282,8 +345,9 @@ impl Dump {
 
     /// The same as JSON: an object with two arrays. `green_threads` holds objects with `id`, `name`, `state`,
     /// `reason`, `waited_ms`, `waits_for`, `waits_at`, `spawned_at` and `backtrace`, which are `null` where there is
-    /// nothing to say. `waits_for` is an object with `holder` and `readers`, or `senders`, `receivers`, `last_sender` and
-    /// `last_receiver`, or `end_of`. `deadlocks` holds arrays of objects with `thread`, `reason` and
+    /// nothing to say. `waits_for` is an object with `holder` and `readers`, or `channel`, `senders`, `receivers`,
+    /// `last_sender` and `last_receiver`, or `arms` and `first`, an array of objects with `kind` and `channel`, or
+    /// `end_of`. A `channel` is a number in hexadecimal, as a string. `deadlocks` holds arrays of objects with `thread`, `reason` and
     /// `waits_at`. Threads in these are objects with `kind`, which is `green` or `kernel`, `id` and `name`.
     ///
     /// # Examples
@@ -295,62 +359,8 @@ impl Dump {
     pub fn to_json(&self) -> String {
         let mut out = String::with_capacity(64 + self.threads.len() * 256);
         // Writing to a string cannot fail.
-        _ = self.write_json(&mut out);
+        _ = json::write(self, &mut out);
         out
-    }
-
-    fn write_json(&self, out: &mut String) -> fmt::Result {
-        out.push_str("{\"green_threads\":[");
-        for (index, thread) in self.threads.iter().enumerate() {
-            if index > 0 {
-                out.push(',');
-            }
-            write!(out, "{{\"id\":{},\"name\":", thread.id)?;
-            match &thread.name {
-                Some(name) => write_string(out, name)?,
-                None => out.push_str("null"),
-            }
-            write!(out, ",\"state\":\"{}\",\"reason\":", thread.state)?;
-            match thread.reason {
-                Some(reason) => write_string(out, reason)?,
-                None => out.push_str("null"),
-            }
-            out.push_str(",\"waited_ms\":");
-            match thread.waited {
-                Some(waited) => write!(out, "{}", waited.as_millis())?,
-                None => out.push_str("null"),
-            }
-            out.push_str(",\"waits_for\":");
-            write_subject(out, thread.waits_for.as_ref())?;
-            out.push_str(",\"waits_at\":");
-            write_place(out, thread.waits_at)?;
-            out.push_str(",\"spawned_at\":");
-            write_place(out, Some(thread.spawned_at))?;
-            out.push_str(",\"backtrace\":");
-            match &thread.backtrace {
-                Some(backtrace) => write_string(out, backtrace)?,
-                None => out.push_str("null"),
-            }
-            out.push('}');
-        }
-        out.push_str("],\"deadlocks\":[");
-        for (index, circle) in self.deadlocks.iter().enumerate() {
-            out.push_str(if index > 0 { ",[" } else { "[" });
-            for (index, it) in circle.threads().iter().enumerate() {
-                out.push_str(if index > 0 {
-                    ",{\"thread\":"
-                } else {
-                    "{\"thread\":"
-                });
-                write_party(out, Some(&it.thread))?;
-                write!(out, ",\"reason\":\"{}\",\"waits_at\":", it.reason)?;
-                write_place(out, it.waits_at)?;
-                out.push('}');
-            }
-            out.push(']');
-        }
-        out.push_str("]}");
-        Ok(())
     }
 }
 
@@ -362,84 +372,6 @@ impl fmt::Display for Dump {
         self.threads.iter().try_for_each(|it| writeln!(f, "{it}"))?;
         self.deadlocks.iter().try_for_each(|it| write!(f, "{it}"))
     }
-}
-
-/// Writes a string as JSON has it.
-pub(super) fn write_string(out: &mut String, text: &str) -> fmt::Result {
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            it if it < ' ' => write!(out, "\\u{:04x}", u32::from(it))?,
-            it => out.push(it),
-        }
-    }
-    out.push('"');
-    Ok(())
-}
-
-fn write_party(out: &mut String, party: Option<&Party>) -> fmt::Result {
-    let (kind, id, name) = match party {
-        None => {
-            out.push_str("null");
-            return Ok(());
-        }
-        Some(Party::Green { id, name }) => ("green", *id, name),
-        Some(Party::Kernel { id, name }) => ("kernel", u64::from(*id), name),
-    };
-    write!(out, "{{\"kind\":\"{kind}\",\"id\":{id},\"name\":")?;
-    match name {
-        Some(name) => write_string(out, name)?,
-        None => out.push_str("null"),
-    }
-    out.push('}');
-    Ok(())
-}
-
-fn write_subject(out: &mut String, subject: Option<&WaitsFor>) -> fmt::Result {
-    match subject {
-        None => {
-            out.push_str("null");
-            return Ok(());
-        }
-        Some(WaitsFor::Lock { holder, readers }) => {
-            out.push_str("{\"holder\":");
-            write_party(out, holder.as_ref())?;
-            write!(out, ",\"readers\":{readers}")?;
-        }
-        Some(WaitsFor::Channel {
-            senders,
-            receivers,
-            last_sender,
-            last_receiver,
-        }) => {
-            write!(
-                out,
-                "{{\"senders\":{senders},\"receivers\":{receivers},\"last_sender\":"
-            )?;
-            write_party(out, last_sender.as_ref())?;
-            out.push_str(",\"last_receiver\":");
-            write_party(out, last_receiver.as_ref())?;
-        }
-        Some(WaitsFor::End(thread)) => {
-            out.push_str("{\"end_of\":");
-            write_party(out, Some(thread))?;
-        }
-    }
-    out.push('}');
-    Ok(())
-}
-
-fn write_place(out: &mut String, place: Option<&Location<'_>>) -> fmt::Result {
-    let Some(place) = place else {
-        out.push_str("null");
-        return Ok(());
-    };
-    out.push_str("{\"file\":");
-    write_string(out, place.file())?;
-    let (line, column) = (place.line(), place.column());
-    write!(out, ",\"line\":{line},\"column\":{column}}}")
 }
 
 /// Looks at every green thread of a runtime; of all there are, if it is `None`.
@@ -462,23 +394,37 @@ pub(super) fn take(runtime: Option<&Scheduler>) -> Dump {
         if let Some((subject, found)) = found {
             suspects.note(&task, subject, found);
         }
-        let is_of = |runtime: &Scheduler| task.is_of(Home::number(runtime));
-        if runtime.is_none_or(is_of)
-            && let Some(thread) = look(&task, &all)
-        {
-            for who in found.iter().flat_map(|it| parties_of(it.1)) {
-                parties.insert(who, None);
-            }
-            seen.push((thread, found.map(|it| it.1)));
+        if runtime.is_some_and(|it| !task.is_of(Home::number(it))) {
+            return;
         }
+        let choice = subject::choice(&task);
+        let Some(mut thread) = look(&task, &all) else {
+            return;
+        };
+        // It may have gone on: then what it is seen to do now is another thing.
+        let waits = |it: Subject| thread.state == State::Parked && Subject::of(&task) == Some(it);
+        let found = found.filter(|it| waits(it.0));
+        if let Some((_, choice)) = choice.filter(|it| waits(it.0)) {
+            thread.waits_for = Some(WaitsFor::Choice {
+                arms: choice.count,
+                first: choice.arms.into_iter().map(Arm::of).collect(),
+            });
+        }
+        if let Some((subject, found)) = found {
+            thread.reason = Some(subject.found_reason());
+            parties.extend(parties_of(found).map(|it| (it, None)));
+        }
+        seen.push((thread, found));
     });
     if !parties.is_empty() {
         name_all(&mut parties);
     }
     let named = |who| parties.get(&who).cloned().flatten();
     let threads = seen.into_iter().map(|(mut thread, found)| {
+        if let Some((subject, found)) = found {
+            thread.waits_for = tell(subject, found, named);
+        }
         if thread.state == State::Parked {
-            thread.waits_for = found.and_then(|it| tell(it, named));
             thread.backtrace = backtraces::of(thread.id);
         }
         thread
@@ -521,7 +467,11 @@ fn name_all(parties: &mut HashMap<Short, Option<Party>>) {
 }
 
 /// What was found, in words for others.
-fn tell(found: Found, named: impl Fn(Short) -> Option<Party>) -> Option<WaitsFor> {
+fn tell(
+    subject: Subject,
+    found: Found,
+    named: impl Fn(Short) -> Option<Party>,
+) -> Option<WaitsFor> {
     Some(match found {
         Found::Lock { holder, readers } => WaitsFor::Lock {
             holder: holder.and_then(&named),
@@ -533,6 +483,7 @@ fn tell(found: Found, named: impl Fn(Short) -> Option<Party>) -> Option<WaitsFor
             last_sender,
             last_receiver,
         } => WaitsFor::Channel {
+            channel: subject.address(),
             senders,
             receivers,
             last_sender: last_sender.and_then(&named),

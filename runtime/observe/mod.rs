@@ -4,6 +4,7 @@ mod circles;
 pub(crate) mod deadlock;
 mod dump;
 mod histogram;
+mod json;
 mod metrics;
 pub(crate) mod signal;
 mod subject;
@@ -11,7 +12,7 @@ pub mod trace;
 pub(crate) mod watchdog;
 
 pub use circles::{Circle, Stuck};
-pub use dump::{Dump, GreenThread, Party, State, WaitsFor};
+pub use dump::{Arm, Dump, GreenThread, Party, State, WaitsFor};
 pub(crate) use histogram::Buckets;
 pub use histogram::Histogram;
 pub use metrics::Metrics;

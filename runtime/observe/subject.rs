@@ -12,8 +12,9 @@ use crate::{
         peek,
         primitives::{Ordering::Acquire, fence},
     },
+    channel::Aim,
     task::{SUBJECTS, Task, TaskRef},
-    wait::{holder::Short, reason::Reason},
+    wait::{holder::Short, line::MOVED, reason::Reason},
 };
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,8 @@ impl Subject {
                 | Reason::Write
                 | Reason::Send
                 | Reason::Receive
+                | Reason::Select
+                | Reason::Condvar
                 | Reason::Join
         );
         (means && address != 0).then_some(Self {
@@ -84,7 +87,14 @@ impl Subject {
         self.address % 2 == 1
     }
 
-    fn address(self) -> usize {
+    /// The reason of one for whom something was [found](Found): who was moved from a condition variable waits for
+    /// its mutex.
+    pub(super) fn found_reason(self) -> &'static str {
+        let moved = self.reason == Reason::Condvar;
+        if moved { Reason::Mutex } else { self.reason }.text()
+    }
+
+    pub(super) fn address(self) -> usize {
         self.address & !1
     }
 
@@ -96,8 +106,18 @@ impl Subject {
     /// wait for the end of a green thread, the slab of records is being iterated ever since, or that green
     /// thread is alive.
     pub(super) unsafe fn look(self) -> Option<Found> {
-        let at = self.address();
-        if self.reason == Reason::Mutex {
+        let mut at = self.address();
+        if self.reason == Reason::Select {
+            return None; // See `choice`.
+        }
+        if self.reason == Reason::Condvar {
+            let [index, holder] = peek::words(at)?.map(|it| usize::try_from(it).unwrap_or(0));
+            if peek::words(index)? != [MOVED as u64] {
+                return None;
+            }
+            at = holder;
+        }
+        if matches!(self.reason, Reason::Mutex | Reason::Condvar) {
             return Some(Found::Lock {
                 holder: Short::from_word(peek::half(at)?),
                 readers: 0,
@@ -124,6 +144,42 @@ impl Subject {
         let task = unsafe { TaskRef::of_address(at) }?;
         Some(Found::GreenThread(Short::of_green(task.id())))
     }
+}
+
+/// How many arms of a choice are shown at most.
+const ARMS: usize = 8;
+
+/// What a green thread waits for that chooses.
+#[derive(Debug)]
+pub(super) struct Choice {
+    /// How many arms it has.
+    pub(super) count: usize,
+    /// The first of them.
+    pub(super) arms: Vec<Aim>,
+}
+
+impl Choice {
+    /// Copies what is there now, as [`Subject::look`] does.
+    fn look(subject: Subject) -> Option<Self> {
+        let word = |it| usize::try_from(it).unwrap_or(0);
+        let [arms, count] = peek::words(subject.address())?.map(word);
+        let mut raw = [[[0; 8]; Aim::WORDS]; ARMS];
+        let raw = &mut raw[..count.min(ARMS)];
+        peek::bytes(arms, raw.as_flattened_mut().as_flattened_mut()).then(|| Self {
+            count,
+            arms: raw
+                .iter()
+                .map(|it| Aim::of_words(it.map(usize::from_ne_bytes)))
+                .collect(),
+        })
+    }
+}
+
+/// The arms among which `task` chooses.
+pub(super) fn choice(task: &Task) -> Option<(Subject, Choice)> {
+    let subject = Subject::of(task).filter(|it| it.reason == Reason::Select)?;
+    let same = || Subject::of(task) == Some(subject);
+    Some((subject, between(same, || Choice::look(subject))?))
 }
 
 /// The two halves of a word, in the order of their addresses.
@@ -167,7 +223,7 @@ pub(super) fn between<T>(
 ///
 /// The slab of records is being iterated.
 pub(super) unsafe fn found(task: &Task) -> Option<(Subject, Found)> {
-    let subject = Subject::of(task)?;
+    let subject = Subject::of(task).filter(|it| it.reason != Reason::Select)?;
     let look = || {
         // SAFETY: `between` has looked a second time by now; the slab is being iterated.
         unsafe { subject.look() }

@@ -25,7 +25,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
-use super::dump::write_string;
+use super::json::write_string;
 use crate::{
     base::lock::Lock,
     driver::clock,

@@ -287,7 +287,7 @@ impl Condvar {
             end: End::Back,
             slot: NO_SLOT,
             reason: Reason::Condvar,
-            subject: 0,
+            subject: mutex.subject(),
         };
         let mut leaving = Leaving {
             condvar: Some(self),

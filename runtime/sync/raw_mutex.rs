@@ -206,7 +206,7 @@ impl RawMutex {
                 end,
                 slot: NO_SLOT,
                 reason: Reason::Mutex,
-                subject: ptr::from_ref(&self.holder).addr(),
+                subject: self.subject(),
                 caller: Location::caller(),
             };
             wait_at(&self.line, line, |it| it, place, deadline)?;
@@ -230,6 +230,11 @@ impl RawMutex {
             self.word.fetch_and(!STARVING, Relaxed);
         }
         true
+    }
+
+    /// What those who wait for it [stand for](crate::wait::Waiting::stands_for).
+    pub(super) fn subject(&self) -> usize {
+        ptr::from_ref(&self.holder).addr()
     }
 
     /// The line of those who wait for this lock, for who may be [adopted](Self::adopt).

@@ -63,7 +63,7 @@ pub(super) unsafe fn list(
 ) -> Option<Listed> {
     let held = matches!(
         reason,
-        Reason::Mutex | Reason::Read | Reason::Write | Reason::Join
+        Reason::Mutex | Reason::Read | Reason::Write | Reason::Condvar | Reason::Join
     );
     // Odd: it has a deadline.
     if !held || subject == 0 || subject % 2 == 1 {

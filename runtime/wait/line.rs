@@ -28,7 +28,7 @@ pub(crate) const MOVED: usize = 1;
 pub(crate) struct Node {
     waiter: NonNull<Waiter>,
     /// Which of the waiter's nodes this is: the index of the verdict when it is called.
-    index: usize,
+    pub(super) index: usize,
     /// What the waiter offers or expects here: known to those who made the line.
     slot: *mut (),
     prev: Option<NonNull<Node>>,

@@ -453,7 +453,8 @@ pub(crate) struct Place {
     pub(crate) slot: *mut (),
     /// What is waited for, for dumps.
     pub(crate) reason: Reason,
-    /// What this waits for, see [`Waiting::stands_for`]; zero for reasons that give it no meaning.
+    /// What this waits for, see [`Waiting::stands_for`]; zero for reasons that give it no meaning. Of one who
+    /// may be moved it is what it waits for after that.
     pub(crate) subject: usize,
     /// The place in the program, for dumps.
     pub(crate) caller: &'static Location<'static>,
@@ -512,6 +513,11 @@ pub(crate) fn wait_movable<T>(
     wait(lock, guard, line, Some(second), place, deadline, then)
 }
 
+/// What one who may be moved [stands for](Waiting::stands_for): the index of its node, [`MOVED`] if it was,
+/// and what it waits for then. `repr(C)`: `observe::subject` looks at it.
+#[repr(C)]
+struct Movable(*const usize, usize);
+
 #[inline]
 fn wait<T>(
     lock: &Lock<T>,
@@ -535,8 +541,15 @@ fn wait<T>(
     }
     drop(guard);
     then();
+    // SAFETY: the node is valid; others change what is there, so this is no reference.
+    let movable = Movable(unsafe { &raw const (*node.as_ptr()).index }, place.subject);
     if place.subject != 0 {
-        waiting.stands_for(place.subject, deadline);
+        let subject = match second {
+            // Exposed: the kernel copies it for those who look.
+            Some(_) => ptr::from_ref(&movable).expose_provenance(),
+            None => place.subject,
+        };
+        waiting.stands_for(subject, deadline);
     }
     let verdict = waiting.park_at(place.caller, place.reason, deadline);
     if let Verdict::Chosen(index) = verdict {

@@ -5,7 +5,7 @@ use std::{
     io::Read,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -343,6 +343,45 @@ fn json_is_json() {
     );
     named.thread().unpark();
     named.join().expect("no panic");
+}
+
+/// A dump of many goes on beside those who run: they have turns between its begin and its end.
+#[test]
+fn a_dump_of_many_stops_nobody() {
+    const COUNT: usize = 20_000;
+    const TURNS: u64 = 100;
+    let runtime = runtime(1);
+    let (tx, rx) = channel::bounded::<()>(0);
+    for _ in 0..COUNT {
+        let rx = rx.clone();
+        runtime.spawn(move || rx.recv());
+    }
+    let (turns, stop) = (
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let turner = runtime.spawn({
+        let (turns, stop) = (Arc::clone(&turns), Arc::clone(&stop));
+        move || {
+            while !stop.load(Relaxed) {
+                turns.fetch_add(1, Relaxed);
+                sward::yield_now();
+            }
+        }
+    });
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let before = turns.load(Relaxed);
+        let dump = runtime.dump();
+        let turns = turns.load(Relaxed) - before;
+        if turns >= TURNS && dump.green_threads().len() == COUNT + 1 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{turns} turns beside a dump");
+    }
+    stop.store(true, Relaxed);
+    turner.join().expect("no panic");
+    drop(tx);
 }
 
 /// Spawns, wakes, joins and blocks while somebody dumps without a pause: nothing breaks, and whoever lives

@@ -15,10 +15,10 @@ use sward::{
     thread,
 };
 
-const LIMIT: Duration = Duration::from_mins(1);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 
 /// Lets `f` run as a green thread with this name.
-fn spawn_named(runtime: &Runtime, name: &str, f: impl FnOnce() + Send + 'static) -> u64 {
+pub(crate) fn spawn_named(runtime: &Runtime, name: &str, f: impl FnOnce() + Send + 'static) -> u64 {
     let builder = thread::Builder::new().name(name.to_owned());
     let name = name.to_owned();
     let spawned = runtime.run(move || builder.spawn(f).map(drop));
@@ -31,7 +31,11 @@ fn spawn_named(runtime: &Runtime, name: &str, f: impl FnOnce() + Send + 'static)
 }
 
 /// Waits until the green thread of this name waits for something, and returns for what.
-fn until_waits(runtime: &Runtime, name: &str, wanted: impl Fn(&WaitsFor) -> bool) -> WaitsFor {
+pub(crate) fn until_waits(
+    runtime: &Runtime,
+    name: &str,
+    wanted: impl Fn(&WaitsFor) -> bool,
+) -> WaitsFor {
     let deadline = Instant::now() + LIMIT;
     loop {
         let dump = runtime.dump();
@@ -50,7 +54,7 @@ fn until_waits(runtime: &Runtime, name: &str, wanted: impl Fn(&WaitsFor) -> bool
 }
 
 /// Waits until there is a circle in which a thread of this name is.
-fn until_circle(name: &str) -> Circle {
+pub(crate) fn until_circle(name: &str) -> Circle {
     let deadline = Instant::now() + LIMIT;
     loop {
         let dump = sward::dump();
@@ -71,7 +75,7 @@ fn name_of(party: &Party) -> &str {
     name.as_deref().unwrap_or("")
 }
 
-fn names(circle: &Circle) -> Vec<&str> {
+pub(crate) fn names(circle: &Circle) -> Vec<&str> {
     let mut names: Vec<_> = circle
         .threads()
         .iter()
@@ -88,7 +92,7 @@ fn names(circle: &Circle) -> Vec<&str> {
     names
 }
 
-fn green(id: u64, name: &str) -> Party {
+pub(crate) fn green(id: u64, name: &str) -> Party {
     Party::Green {
         id,
         name: Some(name.to_owned()),
@@ -206,7 +210,11 @@ fn a_channel_tells_how_many_are_at_each_side_and_who_waited_there_last() {
         _ = rx.recv();
     });
     let what = until_waits(&runtime, "consumer", |_| true);
+    let WaitsFor::Channel { channel, .. } = what else {
+        unreachable!("it receives: {what}");
+    };
     let expected = WaitsFor::Channel {
+        channel,
         senders: 2,
         receivers: 3,
         last_sender: Some(green(producer, "producer")),
@@ -215,7 +223,7 @@ fn a_channel_tells_how_many_are_at_each_side_and_who_waited_there_last() {
     assert_eq!(what, expected);
     let json = runtime.dump().to_json();
     let told = format!(
-        r#""waits_for":{{"senders":2,"receivers":3,"last_sender":{{"kind":"green","id":{producer},"name":"producer"}}"#
+        r#""waits_for":{{"channel":"{channel:#x}","senders":2,"receivers":3,"last_sender":{{"kind":"green","id":{producer},"name":"producer"}}"#
     );
     assert!(json.contains(&told), "{told}: {json}");
     drop((more, spare));

@@ -1,0 +1,222 @@
+//! Everybody has their turn: beside pairs, hogs, floods of timers, on one worker too.
+
+use crate::support::{runtime, watched};
+use std::{
+    hint::spin_loop,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed},
+    },
+    thread as kernel,
+    time::Duration,
+};
+use sward::{
+    channel::{self, after, select},
+    spawn, thread,
+};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// A flag that ends what goes on beside.
+fn stop() -> (Arc<AtomicBool>, impl Fn() -> bool + Clone + Send + 'static) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    (stop, move || stopped.load(Relaxed))
+}
+
+/// Those of a pair wake each other for ever through the next slot: who comes from outside, and who has given
+/// way, has a turn all the same.
+#[test]
+fn a_pair_that_wakes_each_other_starves_nobody() {
+    watched("one worker", MINUTE, || {
+        let runtime = runtime(1);
+        let (stop, stopped) = stop();
+        let ((to, calls), (back, answers)) = (channel::bounded(0), channel::bounded(0));
+        let asks = runtime.spawn(move || {
+            while !stopped() && to.send(()).is_ok() {
+                answers.recv().expect("it answers");
+            }
+        });
+        let answers = runtime.spawn(move || calls.iter().try_for_each(|()| back.send(())));
+        for _ in 0..200 {
+            // From a kernel thread, by the injector.
+            runtime.spawn(|| ()).join().expect("no panic");
+        }
+        let yields = runtime.spawn(|| (0..200).for_each(|_| sward::yield_now()));
+        yields.join().expect("no panic");
+        stop.store(true, Relaxed);
+        asks.join().expect("no panic");
+        answers.join().expect("no panic").expect("it listens");
+    });
+}
+
+/// Green threads that spawn each other for ever do not keep others from their turns either.
+#[test]
+fn a_chain_of_spawns_starves_nobody() {
+    fn chain(stopped: impl Fn() -> bool + Clone + Send + 'static, ended: channel::Sender<()>) {
+        if stopped() {
+            drop(ended);
+        } else {
+            drop(spawn(move || chain(stopped, ended)));
+        }
+    }
+    watched("one worker", MINUTE, || {
+        let runtime = runtime(1);
+        let (stop, stopped) = stop();
+        let (ended, wait) = channel::bounded(0);
+        runtime.spawn(move || chain(stopped, ended));
+        let yields = runtime.spawn(|| (0..200).for_each(|_| sward::yield_now()));
+        yields.join().expect("no panic");
+        stop.store(true, Relaxed);
+        assert!(wait.recv().is_err());
+    });
+}
+
+/// Who was woken by one that then computes for ever, and so lies in its worker's next slot, is run by another.
+#[test]
+fn who_was_woken_by_a_hog_does_not_wait_for_it() {
+    for workers in [1, 2] {
+        watched("a hog", MINUTE, move || {
+            runtime(workers).run(|| {
+                for _ in 0..20 {
+                    let (tx, rx) = channel::bounded(0);
+                    let ran = Arc::new(AtomicBool::new(false));
+                    let woken = spawn({
+                        let ran = Arc::clone(&ran);
+                        move || {
+                            rx.recv().expect("it is sent");
+                            ran.store(true, Relaxed);
+                        }
+                    });
+                    tx.send(()).expect("it waits");
+                    while !ran.load(Relaxed) {
+                        spin_loop();
+                    }
+                    woken.join().expect("no panic");
+                }
+            });
+        });
+    }
+}
+
+/// As many as there are workers run at the same time: they wait for each other without giving way.
+#[test]
+fn as_many_as_there_are_workers_run_at_once() {
+    const ROUNDS: usize = 1000;
+    watched("two workers", MINUTE, || {
+        runtime(2).run(|| {
+            let turn = Arc::new(AtomicUsize::new(0));
+            let threads: Vec<_> = (0..2)
+                .map(|own| {
+                    let turn = Arc::clone(&turn);
+                    spawn(move || {
+                        for round in 0..ROUNDS {
+                            while turn.load(Relaxed) != 2 * round + own {
+                                spin_loop();
+                            }
+                            turn.fetch_add(1, Relaxed);
+                        }
+                    })
+                })
+                .collect();
+            for it in threads {
+                it.join().expect("no panic");
+            }
+            assert_eq!(turn.load(Relaxed), 2 * ROUNDS);
+        });
+    });
+}
+
+/// Timers that are set again and again, and looks that do not wait, keep nobody from waking or running.
+#[test]
+fn floods_of_timers_and_of_looks_starve_nobody() {
+    for workers in [1, 2] {
+        watched("a flood", MINUTE, move || {
+            let runtime = runtime(workers);
+            let (stop, stopped) = stop();
+            let mut floods = Vec::new();
+            for _ in 0..2 {
+                let is_over = stopped.clone();
+                floods.push(runtime.spawn(move || {
+                    while !is_over() {
+                        _ = after(Duration::from_micros(1)).recv();
+                    }
+                }));
+                let is_over = stopped.clone();
+                floods.push(runtime.spawn(move || {
+                    let (_tx, rx) = channel::bounded::<()>(0);
+                    while !is_over() {
+                        select! {
+                            recv(rx) -> _ => unreachable!("nobody sends"),
+                            default => sward::yield_now(),
+                        }
+                    }
+                }));
+            }
+            let sleeps = runtime.spawn(|| {
+                for _ in 0..20 {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            });
+            for _ in 0..100 {
+                runtime.spawn(|| ()).join().expect("no panic");
+            }
+            sleeps.join().expect("no panic");
+            stop.store(true, Relaxed);
+            for it in floods {
+                it.join().expect("no panic");
+            }
+        });
+    }
+}
+
+/// A pinned green thread that gives way all the time, and one that sleeps, leave the worker to others.
+#[test]
+fn pinned_threads_take_no_turns_of_others() {
+    watched("one worker", MINUTE, || {
+        let (stop, stopped) = stop();
+        runtime(1).run(move || {
+            let pinned = thread::Builder::new().spawn_pinned(move || {
+                while !stopped() {
+                    sward::yield_now();
+                }
+            });
+            let turns = spawn(|| (0..1000).for_each(|_| sward::yield_now()));
+            turns.join().expect("no panic");
+            stop.store(true, Relaxed);
+            pinned.expect("a kernel thread").join().expect("no panic");
+        });
+    });
+}
+
+/// The kernel thread of a pinned one ends with it, with all that belongs to it, and is not used again.
+#[test]
+fn a_pinned_threads_kernel_thread_ends_with_it() {
+    static GONE: AtomicU32 = AtomicU32::new(0);
+    struct Counts;
+    impl Drop for Counts {
+        fn drop(&mut self) {
+            GONE.fetch_add(1, Relaxed);
+        }
+    }
+    thread_local! {
+        static OWN: Counts = const { Counts };
+    }
+    watched("one worker", MINUTE, || {
+        runtime(1).run(|| {
+            let mut ids = Vec::new();
+            for _ in 0..10 {
+                let pinned = thread::Builder::new().spawn_pinned(|| {
+                    OWN.with(|_| ());
+                    kernel::current().id()
+                });
+                ids.push(pinned.expect("a kernel thread").join().expect("no panic"));
+            }
+            while GONE.load(Relaxed) < 10 {
+                sward::yield_now();
+            }
+            ids.dedup();
+            assert_eq!(ids.len(), 10);
+        });
+    });
+}
