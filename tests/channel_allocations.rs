@@ -12,7 +12,10 @@ use std::{
     thread,
     time::Duration,
 };
-use sward::channel::{Select, bounded, select, unbounded};
+use sward::{
+    channel::{Select, bounded, select, unbounded},
+    context::Context,
+};
 
 struct Counting;
 
@@ -63,10 +66,45 @@ fn a_million_idle_channels_are_small() {
     assert_eq!(size_of_val(&idle[0]), 24, "a pair of handles");
 }
 
+/// A context is a block, its channel another once somebody asks for it; to look at it costs none.
+fn contexts_are_few_blocks() {
+    fn blocks<T>(make: impl Fn() -> T) -> usize {
+        // Lists of children and of deadlines have grown then.
+        drop(make());
+        let before = OWN.get().0;
+        let made = make();
+        let after = OWN.get().0;
+        drop(made);
+        after - before
+    }
+    let root = Context::background();
+    let child = root
+        .with_value("a value")
+        .with_timeout(Duration::from_hours(1));
+    assert_eq!(blocks(Context::background), 1);
+    assert_eq!(blocks(|| root.with_cancel()), 1);
+    assert_eq!(blocks(|| child.with_timeout(Duration::from_mins(1))), 1);
+    assert!(blocks(|| root.with_value(1)) <= 2);
+    let watched = || {
+        let context = root.with_cancel();
+        assert!(context.done().is_empty());
+        context
+    };
+    assert_eq!(blocks(watched), 2);
+    let looks = || {
+        assert_eq!(child.err(), None);
+        assert_eq!(child.value(), Some(&"a value"));
+        assert!(child.deadline().is_some() && child.cause().is_none());
+        child.done().len()
+    };
+    assert_eq!(blocks(looks), 0);
+}
+
 /// One test, as the count is the whole process's.
 #[test]
 fn nothing_is_allocated_in_steady_state() {
     a_million_idle_channels_are_small();
+    contexts_are_few_blocks();
     for capacity in [1, 128, usize::MAX] {
         let (tx, rx) = bounded(capacity);
         let count = allocations(|| {

@@ -4,7 +4,7 @@
 
 #![expect(unsafe_code, reason = "mappings are system calls")]
 
-use super::primitives::global::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use super::primitives::global::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::{
     io,
     ptr::{self, NonNull},
@@ -152,10 +152,12 @@ const OURSELVES: libc::c_int = -10_001;
 ///
 /// As for [`advise`], for each.
 pub(crate) unsafe fn advise_many(ranges: &[(NonNull<u8>, usize)], advice: i32) -> usize {
-    static REFUSED: AtomicBool = AtomicBool::new(false);
+    /// A bit for each advice; few are given, and theirs differ.
+    static REFUSED: AtomicU32 = AtomicU32::new(0);
+    let this = 1_u32.rotate_left(advice.cast_unsigned());
     let mut done = 0;
     // Relaxed: whoever does not know asks, and is refused too.
-    if ranges.len() < 2 || REFUSED.load(Relaxed) {
+    if ranges.len() < 2 || REFUSED.load(Relaxed) & this != 0 {
         return done;
     }
     for some in ranges.chunks(MANY) {
@@ -179,7 +181,7 @@ pub(crate) unsafe fn advise_many(ranges: &[(NonNull<u8>, usize)], advice: i32) -
             )
         };
         let Ok(mut advised) = usize::try_from(advised) else {
-            REFUSED.store(true, Relaxed);
+            REFUSED.fetch_or(this, Relaxed);
             return done;
         };
         for (_, bytes) in some {

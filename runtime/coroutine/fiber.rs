@@ -176,6 +176,12 @@ impl Fiber {
         memory::prefetch(left_at + memory::CACHE_LINE);
     }
 
+    /// Lets the caches fetch what [`prefetch`](Self::prefetch) will look at.
+    #[inline]
+    pub(crate) fn prefetch_head(self) {
+        memory::prefetch(self.head.as_ptr().addr());
+    }
+
     /// Takes a fiber back to the slab where no pool is at hand.
     ///
     /// # Safety

@@ -124,6 +124,21 @@ pub(crate) struct Slot {
     pub(crate) bytes: usize,
 }
 
+/// Lets the kernel put a page where the first turn on each stack will want one: together that takes a
+/// quarter less than a fault for each. Where it does not, the faults do.
+fn populate(blank: impl Iterator<Item = Slot>) {
+    let page = memory::page_bytes();
+    let mut tops = [(NonNull::dangling(), page); TAKEN_AT_ONCE];
+    let mut count = 0;
+    for (top, slot) in tops.iter_mut().zip(blank) {
+        // SAFETY: a slot is larger than a page.
+        top.0 = unsafe { slot.end().sub(page) };
+        count += 1;
+    }
+    // SAFETY: last pages of slots that nobody uses yet; they are only written to as if by zeros.
+    unsafe { memory::advise_many(&tops[..count], libc::MADV_POPULATE_WRITE) };
+}
+
 impl Slot {
     /// The place of the slot's end.
     pub(crate) fn end(self) -> NonNull<u8> {
@@ -276,6 +291,7 @@ impl StackClass {
         let blank = blank.into_iter().flatten();
         let unguarded = blank.clone().filter(|it| it.1);
         guard::install_for_sure(unguarded.map(|it| it.0.start));
+        populate(blank.clone().map(|it| it.0));
         blank.for_each(|it| each(Taken::Blank(it.0)));
     }
 

@@ -48,6 +48,9 @@ use std::{
 /// A descriptor that cannot be polled, a regular file's, say, works too: its calls are made in
 /// [`blocking`](crate::blocking()).
 ///
+/// Writing to a pipe that nobody reads from is an error, and raises `SIGPIPE` first as anywhere, which programs
+/// ignore that Rust has started. Sockets of [`net`](crate::net) never raise it.
+///
 /// # Examples
 ///
 /// ```

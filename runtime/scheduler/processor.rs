@@ -311,8 +311,13 @@ impl Processor {
         if let Some(task) = NonNull::new(slot) {
             self.slot.store(ptr::null_mut(), Relaxed);
             let runs = self.own.slot_runs.get() + 1;
-            if runs <= SLOT_RUNS || (self.is_drained() && !others()) {
-                self.own.slot_runs.set(runs.min(SLOT_RUNS));
+            if runs <= SLOT_RUNS {
+                self.own.slot_runs.set(runs);
+                return Some(task);
+            }
+            if self.is_drained() && !others() {
+                // Whoever comes now waits for that many turns again, no longer.
+                self.own.slot_runs.set(0);
                 return Some(task);
             }
             self.run_later(task);
@@ -507,7 +512,16 @@ impl Processor {
             let mut alarms = clock.alarms.lock();
             alarms.advance(now, |sleeper| {
                 // SAFETY: the alarm was set until now, and we have the clock's lock.
-                due.extend(unsafe { Waiter::call(sleeper.0, Verdict::TimedOut) });
+                if let Some(call) = unsafe { Waiter::call(sleeper.0, Verdict::TimedOut) } {
+                    // SAFETY: who sets an alarm here is a green thread. Its stack is a step away, and where it left
+                    // off another: the caches fetch them for all who are due while one after the other is called.
+                    let task = unsafe { Task::of(sleeper.0) };
+                    // SAFETY: it is alive, as it was called and has yet to be woken.
+                    if let Some(fiber) = unsafe { task.as_ref() }.fiber() {
+                        fiber.prefetch_head();
+                    }
+                    due.push(call);
+                }
             });
             clock
                 .first_alarm
@@ -515,6 +529,15 @@ impl Processor {
         }
         let count = due.len();
         let earlier = count > 0 && self.has_sleepers();
+        for waiter in due.iter().filter_map(Call::parked) {
+            // SAFETY: who sets an alarm here is a green thread.
+            let task = unsafe { Task::of(waiter) };
+            // SAFETY: as above.
+            if let Some(fiber) = unsafe { task.as_ref() }.fiber() {
+                // SAFETY: the fiber of a green thread that has run is bound, and this one is parked.
+                unsafe { fiber.prefetch() };
+            }
+        }
         // One by one: a wake-up may want this processor's other parts, but never this list. Each takes the
         // slot, and sends whom it finds there to the end of the queue.
         let mut calls = due.drain(..);

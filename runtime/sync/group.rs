@@ -7,6 +7,7 @@ use super::{Semaphore, WaitGroup};
 use crate::{
     base::lock::Lock,
     context::{Context, ContextError},
+    wait::reason::Reason,
 };
 use std::{
     any::Any,
@@ -241,7 +242,7 @@ impl<E: Send + 'static> Group<E> {
     /// runtime, the payload is [`Shutdown`](crate::Shutdown).
     #[track_caller]
     pub fn wait(&self) -> Result<(), E> {
-        self.shared.members.wait();
+        self.shared.members.wait_as(Reason::Group);
         if let Some(link) = &self.shared.link {
             link.context.cancel(ContextError::Canceled);
         }

@@ -119,7 +119,7 @@ impl Counter {
     /// [`TimedOut`] if `deadline` came first.
     #[cold]
     #[track_caller]
-    fn wait(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
+    fn wait(&self, reason: Reason, deadline: Option<Instant>) -> Result<(), TimedOut> {
         let line = self.line.lock();
         let mut word = self.word.load(Acquire);
         loop {
@@ -135,14 +135,7 @@ impl Counter {
                 Err(now) => word = now,
             }
         }
-        wait_in_line(
-            &self.line,
-            line,
-            |it| it,
-            NO_SLOT,
-            Reason::WaitGroup,
-            deadline,
-        )
+        wait_in_line(&self.line, line, |it| it, NO_SLOT, reason, deadline)
     }
 }
 
@@ -229,10 +222,17 @@ impl WaitGroup {
     #[inline]
     #[track_caller]
     pub fn wait(&self) {
+        self.wait_as(Reason::WaitGroup);
+    }
+
+    /// As [`wait`](Self::wait), for what is made of one.
+    #[inline]
+    #[track_caller]
+    pub(super) fn wait_as(&self, reason: Reason) {
         crate::wait::point();
         if !self.counter.is_done() {
             // Without a deadline it cannot be late.
-            _ = self.counter.wait(None);
+            _ = self.counter.wait(reason, None);
         }
     }
 
@@ -283,7 +283,10 @@ impl WaitGroup {
     #[track_caller]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         crate::wait::point();
-        self.counter.is_done() || self.counter.wait(deadline_after(timeout)).is_ok()
+        self.counter.is_done() || {
+            let deadline = deadline_after(timeout);
+            self.counter.wait(Reason::WaitGroup, deadline).is_ok()
+        }
     }
 }
 
@@ -349,7 +352,7 @@ mod tests {
 
 #[cfg(all(test, loom))]
 mod model {
-    use super::Counter;
+    use super::{Counter, Reason};
     use loom::{cell::UnsafeCell, model::Builder, sync::Arc, thread};
 
     /// Who waits is released by the last, sees what all did, and not before.
@@ -368,7 +371,7 @@ mod model {
                 })
             });
             if !shared.0.is_done() {
-                assert!(shared.0.wait(None).is_ok());
+                assert!(shared.0.wait(Reason::WaitGroup, None).is_ok());
             }
             shared.1[0].with(|_| ());
             shared.1[1].with(|_| ());

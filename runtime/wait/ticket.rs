@@ -346,6 +346,12 @@ impl Call {
     #[expect(clippy::unused_self, reason = "the drop wakes; this says so")]
     pub(crate) fn wake(self) {}
 
+    /// Who is to be woken, if it was off its stack already when it was called.
+    #[inline]
+    pub(crate) fn parked(&self) -> Option<NonNull<Waiter>> {
+        self.parked.then_some(self.waiter)
+    }
+
     /// The wake-up of a call that was won and set aside.
     ///
     /// # Safety

@@ -1,10 +1,10 @@
 //! Channels that time sends into.
 
-use crate::support::on_every_home;
+use crate::support::{Rng, on_every_home, runtime, watched};
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
@@ -164,6 +164,136 @@ fn what_was_stopped_was_not_received() {
     });
 }
 
+/// Go's `TestResetResult` and `TestStopResult`: nothing of an old setting comes after a new one, however those
+/// who set and those who receive race.
+#[test]
+fn nothing_of_an_old_setting_comes_after_a_new_one() {
+    /// What is known of the setting: odd while it changes; and before when no message may come.
+    struct Known {
+        setting: AtomicU64,
+        not_before: Mutex<Option<Instant>>,
+    }
+    on_every_home(|home| {
+        let (timer, over) = (Arc::new(Timer::new(LONG)), Arc::new(AtomicBool::new(false)));
+        let known = Arc::new(Known {
+            setting: AtomicU64::new(0),
+            not_before: Mutex::new(None),
+        });
+        let receivers: Vec<_> = (0..4)
+            .map(|number| {
+                let (timer, known, over) =
+                    (Arc::clone(&timer), Arc::clone(&known), Arc::clone(&over));
+                home.spawn(move || {
+                    let mut received = 0_u32;
+                    while !over.load(SeqCst) {
+                        let setting = known.setting.load(SeqCst);
+                        let not_before = *known.not_before.lock().expect("not poisoned");
+                        let got = match number % 2 {
+                            0 => timer.receiver().try_recv().ok(),
+                            _ => timer
+                                .receiver()
+                                .recv_timeout(Duration::from_micros(20))
+                                .ok(),
+                        };
+                        if let Some(at) = got {
+                            received += 1;
+                            // Nobody set it meanwhile.
+                            if setting % 2 == 0 && known.setting.load(SeqCst) == setting {
+                                let not_before = not_before.expect("it was stopped");
+                                assert!(at >= not_before, "{:?} too early", not_before - at);
+                            }
+                        }
+                        home.yield_now();
+                    }
+                    received
+                })
+            })
+            .collect();
+        let mut rng = Rng::new(1);
+        let mut settings = 0;
+        for _ in 0..2_000 {
+            known.setting.fetch_add(1, SeqCst);
+            let time = (rng.below(3) > 0).then(|| Duration::from_micros(rng.below(30) as u64));
+            *known.not_before.lock().expect("not poisoned") =
+                time.map(|it| sward::time::now() + it);
+            if let Some(time) = time {
+                timer.reset(time);
+                settings += 1;
+            } else {
+                timer.stop();
+            }
+            known.setting.fetch_add(1, SeqCst);
+            if rng.below(2) == 0 {
+                home.yield_now();
+            }
+        }
+        over.store(true, SeqCst);
+        let received: u32 = receivers
+            .into_iter()
+            .map(|it| it.join().expect("no panic"))
+            .sum();
+        assert!(received <= settings);
+    });
+}
+
+/// A timer that is set to an earlier time is in time although the worker on whose clock it stands has no time:
+/// it sleeps, is in a call that nobody announced, in one that was, or computes. Who keeps it so goes on until
+/// the timer has come.
+#[test]
+fn an_earlier_setting_is_seen_while_the_worker_is_elsewhere() {
+    for keep in [
+        |_: &AtomicBool| {},
+        |came: &AtomicBool| {
+            while !came.load(SeqCst) {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        },
+        |came: &AtomicBool| {
+            sward::blocking(|| {
+                while !came.load(SeqCst) {
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+            });
+        },
+        |came: &AtomicBool| {
+            while !came.load(SeqCst) {
+                std::hint::spin_loop();
+            }
+        },
+    ] {
+        watched("a timer", Duration::from_mins(1), move || {
+            let it = runtime(1);
+            let timer = Arc::new(Timer::new(LONG));
+            let (came, about) = (
+                Arc::new(AtomicBool::new(false)),
+                Arc::new(AtomicUsize::new(0)),
+            );
+            let waiter = it.spawn({
+                let (timer, came, about) =
+                    (Arc::clone(&timer), Arc::clone(&came), Arc::clone(&about));
+                move || {
+                    about.fetch_add(1, SeqCst);
+                    timer.receiver().recv().expect("its time");
+                    came.store(true, SeqCst);
+                }
+            });
+            let keeper = it.spawn({
+                let (came, about) = (Arc::clone(&came), Arc::clone(&about));
+                move || {
+                    about.fetch_add(1, SeqCst);
+                    keep(&came);
+                }
+            });
+            while about.load(SeqCst) < 2 {
+                std::thread::yield_now();
+            }
+            timer.reset(Duration::from_micros(100));
+            waiter.join().expect("no panic");
+            keeper.join().expect("no panic");
+        });
+    }
+}
+
 #[test]
 fn a_ticker_can_be_stopped_and_set_anew() {
     on_every_home(|_| {
@@ -175,6 +305,8 @@ fn a_ticker_can_be_stopped_and_set_anew() {
         let reset = Instant::now();
         assert!(ticker.receiver().recv().expect("a tick") > reset);
         assert!(std::panic::catch_unwind(|| Ticker::new(Duration::ZERO)).is_err());
+        let set = std::panic::AssertUnwindSafe(|| ticker.reset(Duration::ZERO));
+        assert!(std::panic::catch_unwind(set).is_err());
     });
 }
 

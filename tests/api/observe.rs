@@ -13,7 +13,7 @@ use sward::{
     Metrics, channel,
     net::{TcpListener, unix::UnixStream},
     observe::{GreenThread, State},
-    sync::{Barrier, Condvar, Mutex, RwLock, Semaphore, WaitGroup},
+    sync::{Barrier, Condvar, Group, Mutex, RwLock, Semaphore, WaitGroup},
     thread,
 };
 
@@ -200,11 +200,19 @@ fn every_wait_is_told_by_its_reason_and_line() {
     let barrier: &Barrier = Box::leak(Box::new(Barrier::new(2)));
     let group = WaitGroup::new();
     group.add(1);
+    let errors = Group::<()>::new();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let (mut near, _far) = UnixStream::pair().expect("descriptors");
     let (_held, _read) = (mutex.lock(), lock.read());
     let runtime = runtime(1);
     let parked = runtime.spawn(thread::park);
+    let member = errors.clone();
+    runtime.run(move || {
+        member.go(|| {
+            thread::park();
+            Ok(())
+        });
+    });
     let (above, waits) = waits! {
         "channel receive" => one.recv();
         "channel receive" => two.recv_timeout(LIMIT);
@@ -222,6 +230,7 @@ fn every_wait_is_told_by_its_reason_and_line() {
         "semaphore" => semaphore.acquire(1);
         "barrier" => barrier.wait();
         "wait group" => group.wait();
+        "group" => errors.wait();
         "readable socket" => listener.accept();
         "readable socket" => near.read(&mut [0]);
         "scope" => sward::scope(|scope| { scope.spawn(thread::park); });

@@ -139,6 +139,88 @@ fn threads_of_a_group_that_never_ran_have_failed() {
     assert!(payload.is::<sward::Shutdown>());
 }
 
+/// Go's `TestGoLimit` with zero: nobody is let in, and who waits to be let in can be called off.
+#[test]
+fn a_limit_of_none_lets_nobody_in() {
+    let group = Group::<()>::new();
+    group.limit(0);
+    let runtime = crate::support::runtime(1);
+    let (ran, witness) = (Arc::new(AtomicUsize::new(0)), Arc::new(()));
+    let about = Arc::new(AtomicUsize::new(0));
+    let spawners: Vec<_> = (0..100)
+        .map(|_| {
+            let (group, about) = (group.clone(), Arc::clone(&about));
+            let (ran, witness) = (Arc::clone(&ran), Arc::clone(&witness));
+            runtime.spawn(move || {
+                about.fetch_add(1, SeqCst);
+                group.go(move || {
+                    ran.fetch_add(1, SeqCst);
+                    drop(witness);
+                    Ok(())
+                });
+            })
+        })
+        .collect();
+    while about.load(SeqCst) < 100 {
+        std::thread::yield_now();
+    }
+    // None is active: there is nothing to wait for.
+    assert_eq!(group.wait(), Ok(()));
+    drop(runtime);
+    for spawner in spawners {
+        let payload = spawner.join().expect_err("it was called off");
+        assert!(payload.is::<sward::Shutdown>());
+    }
+    assert_eq!((ran.load(SeqCst), Arc::strong_count(&witness)), (0, 1));
+    group.limit(1);
+    group.go(|| Ok(()));
+    assert_eq!(group.wait(), Ok(()));
+}
+
+/// Go's `TestDoDupSuppress`: who comes while it is made gets what is made, and all are told that they share.
+#[test]
+fn callers_of_one_key_share_one_run() {
+    on_every_home(|home| {
+        let count = if home == Home::Threads { 50 } else { 1_000 };
+        let shared = Arc::new((
+            SingleFlight::<&str, usize>::new(),
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+        ));
+        let callers: Vec<_> = (0..count)
+            .map(|_| {
+                let shared = Arc::clone(&shared);
+                home.spawn(move || {
+                    shared.1.fetch_add(1, SeqCst);
+                    shared.0.run("key", || {
+                        while shared.1.load(SeqCst) < count {
+                            home.yield_now();
+                        }
+                        shared.2.fetch_add(1, SeqCst)
+                    })
+                })
+            })
+            .collect();
+        let mut got: Vec<_> = callers
+            .into_iter()
+            .map(|it| it.join().expect("no panic"))
+            .collect();
+        got.sort_unstable();
+        // Who came late, after it had been made, made it anew.
+        let runs = shared.2.load(SeqCst);
+        assert_eq!(got.last().map(|it| it.0 + 1), Some(runs));
+        if home == Home::Green(1) {
+            assert_eq!(runs, 1);
+        }
+        for of_one_run in got.chunk_by(|one, other| one.0 == other.0) {
+            let expected = of_one_run.len() > 1;
+            assert!(of_one_run.iter().all(|it| it.1 == expected));
+        }
+        // What was made is not kept.
+        assert_eq!(shared.0.run("key", || 7), (7, false));
+    });
+}
+
 #[test]
 fn different_keys_do_not_wait_for_each_other() {
     let flights = SingleFlight::new();

@@ -4,6 +4,7 @@
 //! same program without the test harness, whose threads are the runtime's alone.
 
 mod cases;
+mod itself;
 mod watched;
 
 use std::{
@@ -40,7 +41,7 @@ enum End {
 
 /// All cases.
 fn all() -> Vec<(&'static str, fn(), End)> {
-    [cases::ALL, watched::ALL].concat()
+    [cases::ALL, itself::ALL, watched::ALL].concat()
 }
 
 fn main() -> ExitCode {

@@ -15,6 +15,7 @@ use std::{
 };
 use sward::{
     channel,
+    context::Context,
     net::{Shutdown, unix::UnixStream},
     sync::{Condvar, Mutex, RwLock, Semaphore, WaitGroup, mpsc},
     thread,
@@ -347,6 +348,50 @@ fn park() {
             }
         }
         waker.join().expect("no panic");
+    });
+}
+
+/// A context ends by its deadline and by hand at the same time: once, for one reason that all below it and
+/// all who wait see, and what is to run then runs once or was stopped.
+#[test]
+fn context() {
+    race("context", |home, turns| {
+        let (to_waiter, contexts) = channel::bounded::<Context>(0);
+        let waiter = home.spawn(move || {
+            for context in &contexts {
+                assert!(context.done().recv().is_err());
+                let error = context.err();
+                assert!(error.is_some());
+                let child = context.with_cancel();
+                assert_eq!((child.err(), context.err()), (error, error));
+            }
+        });
+        let (ran, all_ran) = (Arc::new(AtomicU64::new(0)), WaitGroup::new());
+        let mut stopped = 0;
+        let turns = turns / 4;
+        for turn in 0..turns {
+            let context = Context::background().with_timeout(patience(turn));
+            let (count, done) = (Arc::clone(&ran), all_ran.clone());
+            all_ran.add(1);
+            let after = context.after_func(move || {
+                count.fetch_add(1, SeqCst);
+                done.done();
+            });
+            to_waiter.send(context.with_cancel()).expect("it waits");
+            match turn % 3 {
+                0 => context.cancel("by hand"),
+                1 => home.yield_now(),
+                _ => {}
+            }
+            if turn % 2 == 0 && after.stop() {
+                stopped += 1;
+                all_ran.done();
+            }
+        }
+        drop(to_waiter);
+        waiter.join().expect("no panic");
+        all_ran.wait();
+        assert_eq!(ran.load(SeqCst) + stopped, turns);
     });
 }
 
