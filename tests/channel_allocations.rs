@@ -168,4 +168,21 @@ fn nothing_is_allocated_in_steady_state() {
     });
     // Last: the thread that keeps their deadlines begins meanwhile.
     contexts_are_few_blocks();
+    waits_for_time_allocate_nothing();
+}
+
+/// A green thread that sleeps, and that waits with a time limit, uses what it has.
+fn waits_for_time_allocate_nothing() {
+    let runtime = sward::Runtime::builder().workers(1).build();
+    let count = runtime.expect("a runtime").run(|| {
+        let (_tx, rx) = bounded::<u32>(0);
+        allocations(|| {
+            for _ in 0..1_000 {
+                sward::thread::sleep(Duration::from_micros(1));
+                assert!(rx.recv_timeout(Duration::from_micros(1)).is_err());
+            }
+        })
+    });
+    // The monitor, which looks on meanwhile, may allocate.
+    assert!(count < 100, "{count} allocations");
 }

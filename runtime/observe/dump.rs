@@ -507,6 +507,7 @@ fn see(task: &Task, all: &[Arc<Scheduler>]) -> Seen {
     let state = match task.stage() {
         Stage::Finished => None,
         Stage::Fresh => Some(State::Fresh),
+        Stage::Keeps => Some(State::Parked),
         Stage::Started if waiter.is_parked() => Some(State::Parked),
         Stage::Started if runs(task, all) => Some(State::Running),
         Stage::Started if reason == Reason::Blocking && waiter.is_idle() => Some(State::Blocking),

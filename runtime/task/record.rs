@@ -85,6 +85,8 @@ pub(crate) enum Stage {
     Fresh,
     /// It has a stack.
     Started,
+    /// It unwinds, and waits with its kernel thread.
+    Keeps,
     /// It has returned.
     Finished,
 }
@@ -367,8 +369,27 @@ impl Task {
         match self.body.stage.load(Relaxed) {
             0 => Stage::Fresh,
             1 => Stage::Started,
+            2 => Stage::Keeps,
             _ => Stage::Finished,
         }
+    }
+
+    /// Waits by `wait` with its kernel thread, as it unwinds; those who look see what for. For whoever runs it.
+    #[cold]
+    pub(crate) fn keep_thread(
+        &self,
+        place: &'static Location<'static>,
+        reason: Reason,
+        wait: impl FnOnce(),
+    ) {
+        let before = self.reason();
+        self.waits_at(place);
+        self.set_reason(reason);
+        // Relaxed, like all that is only looked at.
+        self.body.stage.store(Stage::Keeps as u8, Relaxed);
+        wait();
+        self.body.stage.store(Stage::Started as u8, Relaxed);
+        self.set_reason(before);
     }
 
     /// It is about to wait there. For whoever runs it.
@@ -606,10 +627,10 @@ impl Task {
                 return;
             }
             let park = || _ = self.body.token.park(deadline);
-            return match deadline {
+            return self.keep_thread(Location::caller(), Reason::Park, || match deadline {
                 Some(_) => crate::wait::waiting(park),
                 None => crate::wait::napping(park),
-            };
+            });
         }
         let waiting = Waiting::new();
         waiting.open();

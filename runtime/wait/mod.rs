@@ -276,6 +276,17 @@ impl ThreadWaiter {
         deadline: Option<Instant>,
     ) -> Verdict {
         let _listed = self.list(caller, reason);
+        // SAFETY: an entered context stays until it is left.
+        let context = unsafe { home::context().as_ref() };
+        let unwinds = std::thread::panicking();
+        if let Some(waiter) = context.and_then(Context::running).filter(|_| unwinds) {
+            // SAFETY: what runs is a green thread.
+            let task = unsafe { Task::of(waiter) };
+            let mut verdict = Verdict::Retry;
+            // SAFETY: it is alive as it runs.
+            unsafe { task.as_ref() }.keep_thread(caller, reason, || verdict = self.park(deadline));
+            return verdict;
+        }
         self.park(deadline)
     }
 

@@ -309,3 +309,37 @@ fn a_ticker_can_be_stopped_and_set_anew() {
         assert!(std::panic::catch_unwind(set).is_err());
     });
 }
+
+#[test]
+fn no_time_at_all_is_there_every_time() {
+    on_every_home(|_| {
+        for round in 0..2000_u32 {
+            let timer = Timer::new(Duration::ZERO);
+            assert!(timer.receiver().recv().is_ok(), "{round}");
+            assert!(after(Duration::ZERO).recv().is_ok(), "{round}");
+        }
+    });
+}
+
+/// Periods and times that no clock can count to are far away, and do not come round.
+#[test]
+fn what_is_too_far_away_never_comes() {
+    on_every_home(|_| {
+        for far in [
+            Duration::MAX,
+            Duration::from_secs(u64::MAX / 3),
+            LONG * 1000,
+        ] {
+            let (ticker, timer) = (Ticker::new(far), Timer::new(far));
+            let (short, ticks) = (after(SHORT), tick(far));
+            select! {
+                recv(ticker.receiver()) -> it => panic!("{far:?}: {it:?}"),
+                recv(timer.receiver()) -> it => panic!("{far:?}: {it:?}"),
+                recv(ticks) -> it => panic!("{far:?}: {it:?}"),
+                recv(short) -> it => assert!(it.is_ok()),
+            }
+            assert!(ticker.reset(SHORT) || far > LONG * 1000, "it was to come");
+            assert!(ticker.receiver().recv().is_ok());
+        }
+    });
+}

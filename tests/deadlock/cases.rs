@@ -71,12 +71,16 @@ pub(crate) const ALL: &[(&str, fn(), End)] = &[
     (
         "a_destructor_that_parks",
         a_destructor_that_parks,
-        deadlock(&["parked (join)", "2 green threads"]),
+        deadlock(&["parked (join)", "2 green threads", "parked (park)"]),
     ),
     (
         "a_destructor_that_receives",
         a_destructor_that_receives,
-        deadlock(&["parked (join)", "2 green threads"]),
+        deadlock(&[
+            "parked (join)",
+            "2 green threads",
+            "parked (channel receive)",
+        ]),
     ),
     (
         "scope_whose_child_waits",
@@ -201,7 +205,7 @@ const DUMPED: End = End::Says(&[
 ]);
 
 /// The line on which [`where_it_waits`] does.
-const WAITS: &str = "waits at tests/deadlock/cases.rs:216:";
+const WAITS: &str = "waits at tests/deadlock/cases.rs:220:";
 
 const fn deadlock(words: &'static [&'static str]) -> End {
     End::Deadlock(words)

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 use sward::{
-    channel::{RecvTimeoutError, after, bounded, select},
+    channel::{self, RecvTimeoutError, after, bounded, select},
     sim::{self, Explorer},
     spawn,
     sync::{Mutex, WaitGroup},
@@ -201,4 +201,48 @@ fn a_loop_that_yields_ends_under_priorities_too() {
         }
         sender.join().expect("no panic").expect("it was taken");
     });
+}
+
+/// What is due, or was, needs no time; what is due at a moment is there then, and not a nanosecond before.
+#[test]
+fn the_past_is_there_and_the_future_is_not() {
+    const NANO: Duration = Duration::from_nanos(1);
+    const JUST_NOT: Duration = Duration::new(3599, 999_999_999);
+    sim::explore(0..50, || {
+        time::sleep(HOUR);
+        let first = time::now();
+        time::sleep(HOUR);
+        let start = time::now();
+        for when in [start, first + NANO, first] {
+            assert_eq!(channel::at(when).recv(), Ok(when));
+        }
+        assert!(after(Duration::ZERO).recv().is_ok());
+        let timer = channel::Timer::new(HOUR);
+        timer.reset(Duration::ZERO);
+        assert!(timer.receiver().recv().is_ok());
+        time::sleep_until(first);
+        time::sleep(Duration::ZERO);
+        assert_eq!(time::now(), start);
+        let timer = after(HOUR);
+        time::sleep(JUST_NOT);
+        assert!(timer.try_recv().is_err());
+        time::sleep(NANO);
+        assert_eq!(timer.recv(), Ok(start + HOUR));
+        assert_eq!(time::now(), start + HOUR);
+    });
+}
+
+/// A timer that is still set, and one that ticks, end with the run, and do not let it go on.
+#[test]
+fn a_run_ends_with_its_main_whatever_still_ticks() {
+    let report = sim::run(1, || {
+        let ticks = spawn(|| {
+            let ticker = channel::Ticker::new(HOUR);
+            ticker.receiver().iter().count()
+        });
+        let far = after(1000 * HOUR);
+        time::sleep(HOUR * 3 / 2);
+        drop((ticks, far));
+    });
+    assert_eq!(report.elapsed(), HOUR * 3 / 2);
 }
