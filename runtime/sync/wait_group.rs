@@ -353,6 +353,7 @@ mod tests {
 #[cfg(all(test, loom))]
 mod model {
     use super::Counter;
+    use crate::wait::reason::Reason;
     use loom::{cell::UnsafeCell, model::Builder, sync::Arc, thread};
 
     /// Who waits is released by the last, sees what all did, and not before.
