@@ -65,13 +65,18 @@ impl Parker {
     /// As [`park`](Self::park) without a deadline, and says so to those who look for deadlocks. Whoever may
     /// leave the token must [`unpark_napper`](Self::unpark_napper), and does so once.
     pub(crate) fn nap(&self) {
+        self.nap_counted(naps::lie_down);
+    }
+
+    #[inline]
+    fn nap_counted(&self, lie_down: impl FnOnce()) {
         // Acquire [token].
         if self
             .word
             .compare_exchange(EMPTY, NAPPING, Acquire, Acquire)
             .is_ok()
         {
-            naps::lie_down();
+            lie_down();
             // Acquire [token].
             while self.word.load(Acquire) != TOKEN {
                 futex_wait(&self.word, NAPPING, None);
@@ -94,23 +99,31 @@ impl Parker {
     /// As [`unpark`](Self::unpark), for one who may [`nap`](Self::nap): nobody else does so at the same
     /// time.
     pub(crate) fn unpark_napper(&self) {
-        // Release [token].
-        if self
-            .word
-            .compare_exchange(EMPTY, TOKEN, Release, Relaxed)
-            .is_ok()
-        {
+        self.unpark_counted(naps::get_up);
+    }
+
+    #[inline]
+    fn unpark_counted(&self, get_up: impl FnOnce()) {
+        let mut word = EMPTY;
+        // Release [token]. A thread whose deadline passes now may lie down between two looks at it: the token
+        // comes to a word that was seen, so that whoever is counted as a napper is seen to be one.
+        while let Err(now) = self.word.compare_exchange(word, TOKEN, Release, Relaxed) {
+            word = now;
+            if word == NAPPING {
+                break;
+            }
+        }
+        if word == EMPTY {
             return;
         }
-        // Relaxed: it only says how the thread sleeps.
-        if self.word.load(Relaxed) == NAPPING {
-            // Before it can go on.
-            naps::get_up();
+        if word == NAPPING {
+            // Before it can go on: it naps until the token is there.
+            get_up();
+            // Release [token]. A swap, as the kernel looks at the word under a lock when a thread lies down:
+            // whoever comes after this finds the token.
+            self.word.swap(TOKEN, Release);
         }
-        // Release [token].
-        if self.word.swap(TOKEN, Release) != EMPTY {
-            futex_wake(&self.word, 1);
-        }
+        futex_wake(&self.word, 1);
     }
 
     /// Takes a token if there is one. Only by the thread that might [`park`](Self::park).
@@ -174,8 +187,9 @@ mod tests {
 #[cfg(all(test, loom))]
 mod model {
     use super::Parker;
-    use crate::base::primitives::{AtomicBool, Ordering::Relaxed};
+    use crate::base::primitives::{AtomicBool, AtomicUsize, Ordering::Relaxed};
     use loom::{sync::Arc, thread};
+    use std::time::Instant;
 
     /// A token carries what was written before it, and is never lost.
     #[test]
@@ -210,6 +224,28 @@ mod model {
             shared.0.nap();
             assert!(shared.1.load(Relaxed));
             drop(waker.join());
+        });
+    }
+
+    /// One whose deadline comes first, and who then naps for the token that is on its way, is counted as long
+    /// as it naps and no longer.
+    #[test]
+    fn who_lies_down_at_the_last_moment_is_counted_out_again() {
+        loom::model(|| {
+            let shared = Arc::new((Parker::new(), AtomicUsize::new(0)));
+            let waker = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    let (parker, count) = &*shared;
+                    parker.unpark_counted(|| _ = count.fetch_sub(1, Relaxed));
+                }
+            });
+            let (parker, count) = &*shared;
+            if !parker.park(Some(Instant::now())) {
+                parker.nap_counted(|| _ = count.fetch_add(1, Relaxed));
+            }
+            waker.join().expect("no panic");
+            assert_eq!(count.load(Relaxed), 0);
         });
     }
 }

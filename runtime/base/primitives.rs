@@ -180,7 +180,7 @@ mod model {
     }
 
     pub(crate) fn yield_thread() {
-        loom::thread::yield_now();
+        thread::yield_now();
     }
 
     fn address(word: &AtomicU32) -> usize {

@@ -524,19 +524,21 @@ impl Home for Scheduler {
     fn start(&self, task: NonNull<Waiter>) {
         // SAFETY: a fresh green thread's waiter.
         let task = unsafe { Task::of(task) };
-        if let Some(worker) = self.worker() {
-            worker.with_processor(|it| {
-                if let Some(processor) = it {
+        let started = match self.worker() {
+            Some(worker) => worker.with_processor(|it| match it {
+                // The barrier of the entry: the record comes before this look; see `shutdown`.
+                Some(processor) if !self.flags.stopped.load(Acquire) => {
                     count(&processor.counters.spawned);
                     processor.run_next(task);
-                } else {
-                    self.outside.spawned.fetch_add(1, Relaxed);
-                    self.inject(task);
+                    true
                 }
-            });
-        } else {
-            self.outside.spawned.fetch_add(1, Relaxed);
-            self.inject_from_outside(task);
+                Some(_) => false,
+                None => self.start_by_injector(task, Self::inject),
+            }),
+            None => self.start_by_injector(task, Self::inject_from_outside),
+        };
+        if !started {
+            Self::refuse(task);
         }
     }
 
@@ -613,6 +615,35 @@ impl Home for Scheduler {
 }
 
 impl Scheduler {
+    /// Starts a green thread where no processor is at hand; `false` if the runtime has gone.
+    #[cold]
+    fn start_by_injector(&self, task: NonNull<Task>, inject: fn(&Self, NonNull<Task>)) -> bool {
+        // The record is there, then we look whether all is over; see `shutdown`.
+        fence(SeqCst);
+        let goes_on = !self.flags.stopped.load(Acquire);
+        if goes_on {
+            self.outside.spawned.fetch_add(1, Relaxed);
+            inject(self, task);
+        }
+        goes_on
+    }
+
+    /// Ends a fresh green thread whose runtime has gone, without the closure being called: one that was left
+    /// behind goes on, and has spawned it.
+    #[cold]
+    fn refuse(task: NonNull<Task>) {
+        // SAFETY: nobody else has it but its handle's maker.
+        let record = unsafe { task.as_ref() };
+        let class = record.class();
+        // SAFETY: once; and as its home is closing, all that is called is the closure's destructor, for which
+        // the spawner's stack does.
+        unsafe { record.run() };
+        record.set_fiber(None);
+        class.release(1);
+        // SAFETY: the runtime's share, given back once.
+        unsafe { Task::release(task) };
+    }
+
     /// An alarm was set by a thread that will not look at it: sees to it that somebody sleeps no longer
     /// than until `deadline`, or is awake and will look.
     fn watch_from(&self, deadline: u64) {

@@ -6,6 +6,15 @@
 //! 3. `S3` When the last has ended, the workers stop, and are joined.
 //! 4. `S4` At the deadline, what is left is abandoned, and its joiners are told: stacks and the scheduler are leaked, for they may
 //!    be borrowed from; a worker that comes back from a blocking call ends.
+//!
+//! What was left behind may go on, and spawn. What it spawns is refused, as fresh ones are in `S1`, or it was
+//! there in time to be told with the rest:
+//!
+//! | who spawns, `Scheduler::start`           | the end, `finish_off`                     |
+//! |------------------------------------------|-------------------------------------------|
+//! | the record is in the slab                | `stopped` is set                          |
+//! | a barrier: light, or a fence             | a heavy barrier                           |
+//! | reads `stopped`: if it is set, it refuses | walks over the slab, and abandons         |
 
 #![expect(unsafe_code, reason = "walks over the slab of records")]
 
@@ -15,7 +24,7 @@ use crate::{
         lock::Lock,
         primitives::{
             Ordering::{Relaxed, SeqCst},
-            fence,
+            fence, heavy_barrier,
         },
         slab,
     },
@@ -96,6 +105,7 @@ impl Scheduler {
         } else {
             // S4: what still runs refers to this scheduler without counting.
             let _leaked = ManuallyDrop::new(Arc::clone(self));
+            heavy_barrier(self.membarrier);
             self.for_each(Task::abandon);
             let grace = Instant::now() + GRACE;
             for thread in self.take_threads() {

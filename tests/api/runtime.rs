@@ -589,3 +589,40 @@ fn join_of_what_was_left_behind_is_told() {
         drop(go);
     });
 }
+
+/// Who was left behind may go on and spawn: nobody is there to run that, and it is told so.
+#[test]
+fn what_is_spawned_by_those_left_behind_is_refused() {
+    watched("spawned too late", MINUTE, || {
+        for announced in [false, true] {
+            let (go, wait) = mpsc::channel::<()>();
+            let (tx, started) = mpsc::channel();
+            let (tell, told) = mpsc::channel();
+            let dropped = Count::new();
+            let mark = Counted(Arc::clone(&dropped));
+            let runtime = runtime(1);
+            let late = move || {
+                tx.send(()).expect("the test waits");
+                // A call that nobody can end.
+                _ = wait.recv();
+                let mark = mark;
+                let child = thread::spawn(move || drop(mark));
+                let by_name = thread::Builder::new().name("late".to_owned()).spawn(|| ());
+                let pinned = thread::Builder::new().spawn_pinned(|| ());
+                let joined = [child.join(), by_name.expect("there is memory").join()];
+                drop(tell.send((joined, pinned.is_err())));
+            };
+            let stuck = runtime.spawn(move || if announced { blocking(late) } else { late() });
+            started.recv().expect("it runs");
+            runtime.shutdown_timeout(Duration::from_millis(20));
+            go.send(()).expect("it waits");
+            let (joined, refused) = told.recv().expect("it goes on");
+            for it in joined {
+                assert!(it.expect_err("it has not run").is::<Shutdown>());
+            }
+            assert!(refused, "no kernel thread is started");
+            dropped.reaches(1);
+            assert!(stuck.join().expect_err("left behind").is::<Shutdown>());
+        }
+    });
+}
