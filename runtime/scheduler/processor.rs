@@ -11,6 +11,9 @@
 //! [`SLOT_RUNS`] runs out of the slot in a row, those in the queues get a turn, so that two who wake each
 //! other for ever hold up nobody.
 //!
+//! Of those whose alarms are due at once the first in time takes the slot, the others follow in the queue, in
+//! the order of their deadlines; while some of them stand there still, those who are due later go behind them.
+//!
 //! While [`MANY`] or more wait, the one that runs after the next is taken out of the queue early, and the
 //! processor's caches are told to fetch it meanwhile: its record, its stack's head and where it left off are
 //! three steps of a chain, each a miss when more run in turns than fit into the caches.

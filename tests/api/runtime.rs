@@ -209,6 +209,7 @@ fn child_shuts_down() {
                         for _ in 0..3 {
                             scope.spawn(|| {
                                 let _last = Counted(Arc::clone(&scoped));
+                                waiting.add();
                                 thread::park();
                             });
                         }
@@ -224,7 +225,8 @@ fn child_shuts_down() {
                 }
             }));
         }
-        waiting.reaches(100);
+        // Each sixth of them has three children.
+        waiting.reaches(100 + 3 * 16);
         let start = Instant::now();
         it.shutdown_timeout(Duration::from_secs(30));
         assert!(start.elapsed() < Duration::from_secs(10));
@@ -237,7 +239,7 @@ fn child_shuts_down() {
         }
         assert_eq!(dropped.get(), 100);
         assert!(!lock.is_poisoned());
-        assert_eq!(scoped.get() % 3, 0);
+        assert_eq!(scoped.get(), 3 * 16);
     }
     // Fresh ones: their worker is busy until the runtime closes.
     let it = runtime(1);
