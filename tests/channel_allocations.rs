@@ -166,7 +166,7 @@ fn nothing_is_allocated_in_steady_state() {
         assert_eq!(count, 0, "choices");
         drop(no);
     });
-    // Last: the thread that keeps their deadlines begins meanwhile.
+    // After the channels: the thread that keeps their deadlines begins meanwhile.
     contexts_are_few_blocks();
     waits_for_time_allocate_nothing();
 }

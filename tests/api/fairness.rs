@@ -3,6 +3,7 @@
 use crate::support::{runtime, watched};
 use std::{
     hint::spin_loop,
+    io::{Read, Write},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed},
@@ -12,6 +13,8 @@ use std::{
 };
 use sward::{
     channel::{self, after, select},
+    net::unix::UnixStream,
+    observe::State,
     spawn, thread,
 };
 
@@ -218,5 +221,103 @@ fn a_pinned_threads_kernel_thread_ends_with_it() {
             ids.dedup();
             assert_eq!(ids.len(), 10);
         });
+    });
+}
+
+/// Alarms and descriptors of a worker that a hog has are served by others.
+#[test]
+fn sleepers_and_sockets_of_a_hogged_worker_are_served() {
+    for workers in [1, 2] {
+        watched("hogs", MINUTE, move || {
+            runtime(workers).run(move || {
+                let (mut here, mut there) = UnixStream::pair().expect("a pair");
+                let answers = spawn(move || {
+                    let mut byte = [0];
+                    while there.read(&mut byte).expect("it is there") == 1 {
+                        there.write_all(&byte).expect("it is there");
+                    }
+                });
+                for _ in 0..5 {
+                    let served = Arc::new(AtomicU32::new(0));
+                    let sleeps = spawn({
+                        let served = Arc::clone(&served);
+                        move || {
+                            thread::sleep(Duration::from_millis(1));
+                            served.fetch_add(1, Relaxed);
+                        }
+                    });
+                    let asks = spawn({
+                        let served = Arc::clone(&served);
+                        move || {
+                            here.write_all(&[7]).expect("it is there");
+                            here.read_exact(&mut [0]).expect("an answer");
+                            served.fetch_add(1, Relaxed);
+                            here
+                        }
+                    });
+                    // They begin to wait, and then every worker is hogged.
+                    sward::yield_now();
+                    let hogs: Vec<_> = (0..workers)
+                        .map(|_| {
+                            let served = Arc::clone(&served);
+                            spawn(move || {
+                                while served.load(Relaxed) < 2 {
+                                    spin_loop();
+                                }
+                            })
+                        })
+                        .collect();
+                    for it in hogs {
+                        it.join().expect("no panic");
+                    }
+                    sleeps.join().expect("no panic");
+                    here = asks.join().expect("no panic");
+                }
+                drop(here);
+                answers.join().expect("no panic");
+            });
+        });
+    }
+}
+
+/// Those who compute and those in blocking calls hold up no dump.
+#[test]
+fn a_dump_needs_no_worker() {
+    const BLOCKED: usize = 64;
+    watched("hogs", MINUTE, || {
+        let runtime = runtime(2);
+        let (stop, stopped) = stop();
+        let mut threads = Vec::new();
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        let held = Arc::new(std::sync::Mutex::new(held));
+        for _ in 0..BLOCKED {
+            let held = Arc::clone(&held);
+            threads.push(runtime.spawn(move || {
+                sward::blocking(|| _ = held.lock().expect("not poisoned").recv());
+            }));
+        }
+        for _ in 0..4 {
+            let stopped = stopped.clone();
+            threads.push(runtime.spawn(move || {
+                while !stopped() {
+                    spin_loop();
+                }
+            }));
+        }
+        loop {
+            let dump = runtime.dump();
+            let all = dump.green_threads();
+            let count = |state| all.iter().filter(|it| it.state == state).count();
+            assert!(all.len() <= threads.len(), "{dump}");
+            if (count(State::Blocking), count(State::Running)) == (BLOCKED, 4) {
+                break;
+            }
+            kernel::yield_now();
+        }
+        stop.store(true, Relaxed);
+        drop(let_go);
+        for it in threads {
+            it.join().expect("no panic");
+        }
     });
 }
