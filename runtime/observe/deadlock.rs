@@ -61,12 +61,17 @@ pub(crate) fn line() -> &'static Lock<Line> {
     }
 }
 
+/// The caller stands in [its line](line) from now on. It may be late, and everything else asleep.
+pub(crate) fn main_waits() {
+    monitor::main_waits();
+}
+
 /// What a look came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
     /// Something goes on, or will.
     Alive,
-    /// Only a kernel thread that is not ours could do anything, or a signal.
+    /// Only a kernel thread that is not ours could do anything, or a signal; or somebody has just lain down.
     Outside,
     /// Everybody slept when so many naps had begun.
     Asleep(usize),
@@ -95,14 +100,12 @@ fn look() -> Look {
         return Look::Alive;
     };
     fence(SeqCst); // its second reading after them.
-    if naps::naps() != began {
-        return Look::Alive;
-    }
-    // The monitor is the one that calls.
-    match asleep.cmp(&(threads.len() - 1)) {
-        std::cmp::Ordering::Less => Look::Outside,
-        std::cmp::Ordering::Equal => Look::Asleep(began),
-        std::cmp::Ordering::Greater => Look::Alive,
+    // The monitor is the one that calls. Whoever lay down meanwhile may have been the last, and a thread that
+    // was counted may have ended: nobody would ask for another look.
+    if naps::naps() == began && asleep == threads.len() - 1 {
+        Look::Asleep(began)
+    } else {
+        Look::Outside
     }
 }
 
@@ -155,8 +158,9 @@ impl Suspicion {
             (Look::Alive, _) => Judgement::Fine,
             (Look::Outside, _) => Judgement::Unsure,
             (Look::Asleep(naps), Some((since, same))) if same == naps => {
-                // Whoever woke another on its way round, and slept again, has napped.
-                if since.elapsed() >= PATIENCE && all_sleep() && naps::naps() == same {
+                // Whoever woke another on its way round, and slept again, has napped. One that was up already
+                // and not yet come to say so may sleep elsewhere by now: then it is counted no more.
+                if since.elapsed() >= PATIENCE && all_sleep() && look() == Look::Asleep(same) {
                     report();
                     return Judgement::Fine;
                 }

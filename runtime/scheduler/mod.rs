@@ -19,6 +19,7 @@
 )]
 
 mod beside;
+mod doze;
 mod figures;
 mod grip;
 mod idle;

@@ -20,31 +20,19 @@
 //! either. When no runtime is there to turn the
 //! poller, the monitor turns it.
 //!
-//! # The race
-//!
-//! | going to sleep                     | a worker that wakes, [`worker_wakes`]   |
-//! |------------------------------------|-----------------------------------------|
-//! | M1  say that it sleeps             | K1  it is not among the sleepers        |
-//! | M2  fence                          | K2  fence                               |
-//! | M3  look whether anybody is awake  | K3  read whether the monitor sleeps     |
+//! How it goes to sleep, and who wakes it, stands in [`doze`](super::doze).
 
 use super::{
     Scheduler,
     beside::Why,
+    doze::Doze,
     kernel::{self, Class},
     origin::start_helper,
     processor::Processor,
     worker::{Worker, WorkerRef},
 };
 use crate::{
-    base::{
-        fatal::LastWords,
-        primitives::{
-            Ordering::{Relaxed, SeqCst},
-            fence,
-        },
-        slab,
-    },
+    base::{fatal::LastWords, primitives::Ordering::Relaxed, slab},
     coroutine::stack,
     driver::{clock, poller::Turn},
     observe::{
@@ -106,8 +94,6 @@ struct Monitor {
     lists: Mutex<Lists>,
     runtimes: Mutex<Vec<Weak<Scheduler>>>,
     thread: Mutex<Option<thread::Thread>>,
-    /// It sleeps until it is unparked.
-    sleeps: AtomicBool,
     /// It sleeps, and a kernel thread that waits might make it a deadlock.
     unsure: AtomicBool,
     /// How many workers sleep in the poller.
@@ -120,11 +106,13 @@ static MONITOR: LazyLock<Monitor> = LazyLock::new(|| Monitor {
     lists: Mutex::new(Lists::default()),
     runtimes: Mutex::new(Vec::new()),
     thread: Mutex::new(None),
-    sleeps: AtomicBool::new(false),
     unsure: AtomicBool::new(false),
     polling: AtomicUsize::new(0),
     polled: AtomicU64::new(0),
 });
+
+/// Apart: models touch the other.
+static DOZE: LazyLock<Doze> = LazyLock::new(Doze::new);
 
 /// Watches a runtime from now on, until it is gone.
 ///
@@ -163,8 +151,7 @@ pub(crate) fn prepare_for_threads() -> io::Result<()> {
 
 /// Wakes the monitor, wherever it sleeps.
 fn kick() {
-    fence(SeqCst);
-    if MONITOR.sleeps.swap(false, SeqCst)
+    if DOZE.must_end()
         && let Some(thread) = &*lock(&MONITOR.thread)
     {
         thread.unpark();
@@ -207,11 +194,12 @@ pub(super) fn worker_wakes(from_poller: bool) {
         MONITOR.polling.fetch_sub(1, Relaxed);
     }
     clock::set_tick();
-    fence(SeqCst); // K2
-    // K3
-    if MONITOR.sleeps.load(Relaxed) {
-        kick();
-    }
+    kick(); // It is no sleeper by now: K1.
+}
+
+/// One who is told of deadlocks waits from now on: the monitor may have looked before, and found none.
+pub(crate) fn main_waits() {
+    kick();
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -299,15 +287,15 @@ impl Monitor {
 
     /// Sleeps until somebody is awake; a few times, looks whether those from outside have gone to sleep.
     fn sleep(&self, suspicion: &mut Suspicion) {
-        self.sleeps.store(true, SeqCst); // M1
-        fence(SeqCst); // M2
-        let look = self.look(clock::now_ns()); // M3
-        if look.busy || look.urgent || (!look.runtimes && unattended(0)) {
-            self.sleeps.store(false, SeqCst);
+        let stays = DOZE.begin(|| {
+            let look = self.look(clock::now_ns());
+            look.busy || look.urgent || (!look.runtimes && unattended(0))
+        });
+        if !stays {
             return;
         }
         let mut pauses = 0;
-        while self.sleeps.load(SeqCst) {
+        while DOZE.goes_on() {
             signal::serve();
             let judgement = suspicion.judge();
             self.unsure.store(judgement == Judgement::Unsure, Relaxed);

@@ -9,5 +9,6 @@
 
 mod join;
 pub(crate) mod record;
+mod shares;
 
 pub(crate) use record::{Options, SUBJECTS, Stage, Task, TaskRef};

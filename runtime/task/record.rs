@@ -24,14 +24,13 @@
 //!
 //! - `[token]` what was written before `unpark`, to who returns from `park`.
 //! - `[subject]` the end of one wait, to those who look at the next.
-//! - `[freed]` the last use of each share, to whoever frees the block.
 
 #![expect(
     unsafe_code,
     reason = "a record lies in a block of the slab, and holds any closure"
 )]
 
-use super::join::Join;
+use super::{join::Join, shares::Shares};
 use crate::{
     base::{
         lock::Lock,
@@ -104,7 +103,7 @@ pub(crate) struct Options {
 pub(crate) struct Task {
     waiter: Waiter,
     /// Zero in a free block, which others may look at: so it is never written but as an atomic.
-    shares: AtomicU32,
+    shares: Shares,
     /// When it was made runnable, if this time it is looked at; else zero. Four times the units of
     /// [`QUEUED_UNIT`], and 2, and odd if that is a sample. For whoever makes it runnable or runs it.
     queued: Cell<u32>,
@@ -317,8 +316,7 @@ impl Task {
         unsafe { to_queued.write(Cell::new(0)) };
         // SAFETY: written just now.
         let shares = unsafe { &(*task.as_ptr()).shares };
-        // Release [freed]: those who walk over the slab see a whole record.
-        shares.store(2, Release);
+        shares.begin();
         task
     }
 
@@ -561,6 +559,7 @@ impl Task {
         if let Some(line) = line {
             // SAFETY: a fresh node with an open ticket, which stays in this frame until it is removed.
             unsafe { line.lock().push_back(node) };
+            deadlock::main_waits();
         }
         let verdict = self.body.join.wait_with(&waiting, || {
             waiting.stands_for(ptr::from_ref(self).expose_provenance(), None);
@@ -667,15 +666,7 @@ impl Task {
     pub(crate) unsafe fn try_share(task: NonNull<Self>) -> Option<TaskRef> {
         // SAFETY: a block of the slab is mapped; a free one reads as zero here.
         let shares = unsafe { &(*task.as_ptr()).shares };
-        let mut count = shares.load(Relaxed);
-        while count != 0 {
-            // Acquire [freed]: the whole record.
-            match shares.compare_exchange_weak(count, count + 1, Acquire, Relaxed) {
-                Ok(_) => return Some(TaskRef { task }),
-                Err(now) => count = now,
-            }
-        }
-        None
+        shares.try_take().then(|| TaskRef { task })
     }
 
     /// Gives one share back, and frees the block with the last.
@@ -687,10 +678,7 @@ impl Task {
     pub(crate) unsafe fn release(task: NonNull<Self>) {
         // SAFETY: the share keeps the record.
         let shares = unsafe { &(*task.as_ptr()).shares };
-        // Release [freed].
-        if shares.fetch_sub(1, Release) == 1 {
-            // Acquire [freed]. A load and not a fence: tools that look for races know it, and it costs no more.
-            shares.load(Acquire);
+        if shares.give_back() {
             // SAFETY: nobody refers to it; its payload is empty: run, and then joined or dropped.
             let name = unsafe { &raw mut (*task.as_ptr()).body.name };
             // SAFETY: as above.
@@ -773,8 +761,7 @@ impl std::ops::Deref for TaskRef {
 
 impl Clone for TaskRef {
     fn clone(&self) -> Self {
-        // Relaxed: a share is made from a share.
-        self.shares.fetch_add(1, Relaxed);
+        self.shares.add();
         Self { task: self.task }
     }
 }
