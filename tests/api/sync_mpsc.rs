@@ -1,6 +1,6 @@
 //! What `sync::mpsc` promises: what `std::sync::mpsc` does.
 
-use crate::support::{Home, on_every_home};
+use crate::support::{Home, on_every_home, on_every_real_home};
 use std::{
     sync::{
         Arc,
@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_secs(30);
 
 #[test]
 fn values_come_in_order_from_each_sender() {
-    on_every_home(|home| {
+    on_every_real_home(|home| {
         let (sender, receiver) = channel();
         let senders: Vec<_> = (0..4)
             .map(|index| {
