@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench --bench stall               # two workers, four times as many hogs
 //! cargo bench --bench stall -- 4 2000     # four workers, two seconds for each figure
+//! cargo bench --bench stall -- 2 2000 4   # two workers, two seconds, and four hogs
 //! ```
 //!
 //! A row is what goes on beside; a column is who is measured: a sleeper of one millisecond, an echo over
@@ -158,10 +159,8 @@ fn main() {
     let mut arguments = env::args().skip(1).filter_map(|it| it.parse().ok());
     let workers: usize = arguments.next().unwrap_or(2);
     let time = Duration::from_millis(arguments.next().unwrap_or(500) as u64);
-    println!(
-        "{workers} workers, {} beside; p50 and p99 in microseconds\n",
-        4 * workers
-    );
+    let hogs = arguments.next().unwrap_or(4 * workers);
+    println!("{workers} workers, {hogs} beside; p50 and p99 in microseconds\n");
     println!(
         "{:<32}{:>22}{:>22}{:>22}",
         "beside", "1 ms sleeper, late", "echo, round", "pair, round"
@@ -173,7 +172,7 @@ fn main() {
             .expect("a runtime");
         let (late, echo, pair) = runtime.run(move || {
             let stop = Arc::new(AtomicBool::new(false));
-            let beside: Vec<_> = (0..4 * workers)
+            let beside: Vec<_> = (0..hogs)
                 .map(|_| {
                     let stop = Arc::clone(&stop);
                     spawn(move || work(&stop))
