@@ -54,7 +54,8 @@ impl Aim {
 
     /// What the arm does whose words these are: a number, and what it refers to.
     pub(crate) fn of_words(words: [usize; Self::WORDS]) -> Self {
-        let channel = words[1] + mem::offset_of!(Shared, handles);
+        // Whatever stands there, as the words may be anything: it is used by the arms that have a channel.
+        let channel = words[1].wrapping_add(mem::offset_of!(Shared, handles));
         match words[0] {
             0 => Self::Send(channel),
             1 => Self::Receive(channel),

@@ -133,6 +133,8 @@ fn start(watch: Watch) -> io::Result<()> {
     let name = "context deadlines".to_owned();
     match watch.0.place {
         Place::Home(_) => drop(Builder::new().name(name).spawn(move || watch.keep())?),
+        // It runs what the program wants to be run at deadlines, and begins as any thread of std's: with the
+        // mask and the class of whoever sets the first.
         Place::Kernel => drop(
             kernel::Builder::new()
                 .name(name)

@@ -173,6 +173,9 @@ macro_rules! common {
             ///
             /// The system's socket is given back at once; the number of its descriptor stays taken
             /// until the last clone is dropped, so that nobody else's socket can be mistaken for it.
+            ///
+            /// A socket that the program was given as descriptor 0, 1 or 2 is shut down instead, also for other
+            /// processes that share it.
             pub fn close(&self) {
                 self.socket.close();
             }

@@ -61,7 +61,7 @@ pub(crate) fn line() -> &'static Lock<Line> {
     }
 }
 
-/// The caller stands in [its line](line) from now on. It may be late, and everything else asleep.
+/// The caller stands in [its line](line()) from now on. It may be late, and everything else asleep.
 pub(crate) fn main_waits() {
     monitor::main_waits();
 }

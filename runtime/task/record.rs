@@ -12,6 +12,7 @@
 //! |----------------------------|----------------------------------------------|-----------------------------|
 //! | `waiter`                   | see `wait::ticket`                           | anybody with a share        |
 //! | `fiber`, payload           | whoever runs it; the queue hands that over   | the same                    |
+//! | `queued`                   | whoever makes it runnable, or runs it        | the same                    |
 //! | payload, once `DONE`       | nobody                                       | the handle, once            |
 //! | `reason`, `place`, `since`, `subject` | whoever runs it                   | anybody, as a hint          |
 //! | the rest                   | whoever spawned it, before it was queued     | anybody with a share        |
@@ -69,7 +70,7 @@ const PAYLOAD_BYTES: usize = BLOCK_BYTES - 128;
 /// How many waits it takes until a counted subject may look the same.
 pub(crate) const SUBJECTS: u32 = 1 << 16;
 
-/// What times in the queue are counted in, as a shift of nanoseconds: the count is good for four minutes.
+/// What times in the queue are counted in, as a shift of nanoseconds: the count is good for two minutes.
 const QUEUED_UNIT: u32 = 8;
 
 /// Room for a closure or a result.

@@ -91,6 +91,8 @@ fn who_was_woken_by_a_hog_does_not_wait_for_it() {
                             ran.store(true, Relaxed);
                         }
                     });
+                    // It waits for the message then, and takes the next slot when that comes.
+                    sward::yield_now();
                     tx.send(()).expect("it waits");
                     while !ran.load(Relaxed) {
                         spin_loop();
