@@ -5,7 +5,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::SeqCst},
+        atomic::{
+            AtomicBool, AtomicU32,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Duration,
 };
@@ -156,9 +159,16 @@ fn a_wake_up_from_outside_is_a_failure() {
         thread::park();
     });
     assert_eq!(report.failure(), None, "a token is no wake-up");
+    let done = Arc::new(AtomicBool::new(false));
     let report = Explorer::new().most_steps(1 << 40).report(1, || {
-        let main = thread::current();
-        std::thread::spawn(move || main.unpark());
+        let (main, done) = (thread::current(), Arc::clone(&done));
+        // Again and again: a token that is there before it sleeps wakes nobody.
+        std::thread::spawn(move || {
+            while !done.load(Relaxed) {
+                main.unpark();
+                std::thread::yield_now();
+            }
+        });
         spawn(|| {
             loop {
                 time::sleep(Duration::from_secs(1));
@@ -168,6 +178,7 @@ fn a_wake_up_from_outside_is_a_failure() {
             thread::park();
         }
     });
+    done.store(true, Relaxed);
     let failure = report.failure().expect("it was woken");
     assert!(
         failure.contains("woken by another kernel thread"),
