@@ -19,7 +19,8 @@ use std::fmt;
 /// let sleeper = runtime.spawn(sward::thread::park);
 /// runtime.run(sward::yield_now);
 /// let metrics = runtime.metrics();
-/// assert_eq!((metrics.spawned, metrics.live), (2, 1));
+/// assert_eq!(metrics.spawned, 2);
+/// assert!(metrics.live >= 1); // the other may be on its way out still
 /// # sleeper.thread().unpark();
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -40,7 +41,7 @@ pub struct Metrics {
     pub take_overs_refused: u64,
     /// Green threads that were ever spawned.
     pub spawned: u64,
-    /// Green threads that have ended.
+    /// Green threads that have ended. One whose result is there already may be counted a moment later.
     pub finished: u64,
     /// Green threads that have not ended.
     pub live: u64,
