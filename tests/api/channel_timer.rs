@@ -3,7 +3,7 @@
 use crate::support::{Rng, on_every_home, runtime, watched};
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant},
@@ -171,13 +171,13 @@ fn nothing_of_an_old_setting_comes_after_a_new_one() {
     /// What is known of the setting: odd while it changes; and before when no message may come.
     struct Known {
         setting: AtomicU64,
-        not_before: Mutex<Option<Instant>>,
+        not_before: sward::sync::Mutex<Option<Instant>>,
     }
     on_every_home(|home| {
         let (timer, over) = (Arc::new(Timer::new(LONG)), Arc::new(AtomicBool::new(false)));
         let known = Arc::new(Known {
             setting: AtomicU64::new(0),
-            not_before: Mutex::new(None),
+            not_before: sward::sync::Mutex::new(None),
         });
         let receivers: Vec<_> = (0..4)
             .map(|number| {
