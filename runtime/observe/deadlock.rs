@@ -27,7 +27,7 @@ use crate::{
 };
 use std::{
     fmt::Write,
-    fs, mem,
+    mem,
     sync::LazyLock,
     time::{Duration, Instant},
 };
@@ -112,14 +112,7 @@ fn look() -> Look {
 /// The kernel says of every other thread that it sleeps.
 fn all_sleep() -> bool {
     let own = kernel::this_thread_id();
-    let sleeps = |thread: libc::pid_t| {
-        let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
-        // After the name, which may hold anything, in parentheses.
-        let state = stat
-            .ok()
-            .and_then(|it| Some(it.rsplit_once(") ")?.1.starts_with('S')));
-        thread == own || state == Some(true)
-    };
+    let sleeps = |thread| thread == own || kernel::state(thread) == Some(b'S');
     kernel::threads().is_some_and(|it| it.into_iter().all(sleeps))
 }
 

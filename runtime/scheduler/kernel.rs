@@ -29,18 +29,21 @@ pub(crate) fn threads() -> Option<Vec<libc::pid_t>> {
 /// Whether a thread of this process runs, or would if the machine had a processor for it; `false` if it
 /// sleeps in a system call, or is not there.
 pub(super) fn is_runnable(thread: libc::pid_t) -> bool {
+    state(thread) == Some(b'R')
+}
+
+/// The kernel's letter for what a thread of this process does; `None` if it is not there. Allocates nothing.
+pub(crate) fn state(thread: libc::pid_t) -> Option<u8> {
     let mut path = [0; 48];
     let mut rest = &mut path[..];
-    if write!(rest, "/proc/self/task/{thread}/stat").is_err() {
-        return false;
-    }
+    write!(rest, "/proc/self/task/{thread}/stat").ok()?;
     let length = 48 - rest.len();
     let mut text = [0; 128];
     let read = OsStr::from_bytes(&path[..length]);
-    let Ok(length) = File::open(read).and_then(|mut it| it.read(&mut text)) else {
-        return false;
-    };
-    state_of(&text[..length]) == Some(b'R')
+    let length = File::open(read)
+        .and_then(|mut it| it.read(&mut text))
+        .ok()?;
+    state_of(&text[..length])
 }
 
 /// The letter after the thread's name, which may contain anything, and ends at the last parenthesis.

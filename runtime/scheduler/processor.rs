@@ -382,11 +382,7 @@ impl Processor {
 
     /// Own: takes one that no thief would find: what is in the slot, or else what is out of its queue early.
     pub(crate) fn take_slot(&self) -> Option<NonNull<Task>> {
-        [&self.slot, &self.ahead].into_iter().find_map(|place| {
-            let task = NonNull::new(place.load(Relaxed))?;
-            place.store(ptr::null_mut(), Relaxed);
-            Some(task)
-        })
+        [&self.slot, &self.ahead].into_iter().find_map(take)
     }
 
     /// Something is in the slot or a queue: a hint to those who do not own them.
@@ -546,7 +542,7 @@ impl Processor {
         let mut calls = due.drain(..);
         if earlier {
             calls.for_each(Call::wake);
-            if let Some(last) = self.take_next() {
+            if let Some(last) = take(&self.slot) {
                 self.run_later(last);
             }
         } else if let Some(first) = calls.next() {
@@ -570,13 +566,13 @@ impl Processor {
         let left = self.own.sleepers_until.get().wrapping_sub(gone);
         left.cast_signed() > 0 && !(ahead == 0 && self.own.ready.is_empty())
     }
+}
 
-    /// Own: takes what is in the slot.
-    fn take_next(&self) -> Option<NonNull<Task>> {
-        let task = NonNull::new(self.slot.load(Relaxed))?;
-        self.slot.store(ptr::null_mut(), Relaxed);
-        Some(task)
-    }
+/// Takes what is in a place that the caller owns.
+fn take(place: &AtomicPtr<Task>) -> Option<NonNull<Task>> {
+    let task = NonNull::new(place.load(Relaxed))?;
+    place.store(ptr::null_mut(), Relaxed);
+    Some(task)
 }
 
 /// Whether anybody has asked to see how the processors do. Written rarely.

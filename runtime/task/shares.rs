@@ -1,7 +1,7 @@
 //! How many refer to a record: when it may be freed, and who may take a share without having one.
 //!
-//! A block whose count is zero is free. The count, which follows the waiter, stays readable then, as those who walk over the
-//! slab look at it: they take a share only from a count that is not zero.
+//! A block whose count is zero is free. The count, which follows the waiter, stays readable then, as those who
+//! walk over the slab look at it: they take a share only from a count that is not zero.
 //!
 //! # Edges
 //!
