@@ -21,6 +21,7 @@
 mod beside;
 mod doze;
 mod figures;
+mod front;
 mod grip;
 mod idle;
 pub(crate) mod kernel;
@@ -122,6 +123,8 @@ struct Spare {
 struct Outside {
     spawned: AtomicU64,
     finished: AtomicU64,
+    /// By threads that had lost their processor.
+    parks: AtomicU64,
     /// How many green threads were made runnable: one in 64 is looked at.
     injected: AtomicU64,
     run_delay: Buckets,
@@ -164,6 +167,7 @@ impl Scheduler {
             outside: Outside {
                 spawned: AtomicU64::new(0),
                 finished: AtomicU64::new(0),
+                parks: AtomicU64::new(0),
                 injected: AtomicU64::new(0),
                 run_delay: Buckets::new(),
             },
@@ -301,7 +305,7 @@ impl Scheduler {
             let worker = lent.remove(place);
             let taken = worker.take_lent().then(|| {
                 worker.note_beside(why);
-                worker.processor_of_taken()
+                worker.own_processor()
             });
             drop(lent);
             match taken.flatten() {
