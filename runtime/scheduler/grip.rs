@@ -328,6 +328,7 @@ impl Grip {
 #[cfg(all(test, loom))]
 mod model {
     use super::{Front, Grip, Running};
+    use crate::base::primitives::without_membarrier;
     use loom::{cell::UnsafeCell, sync::Arc, thread};
     use std::ptr::{self, NonNull};
 
@@ -423,22 +424,55 @@ mod model {
 
     #[test]
     fn a_processor_is_taken_or_kept_without_membarrier() {
-        take_over(false);
+        without_membarrier(|| take_over(false));
     }
 
     /// The monitor has a look while the stuck thread pushes.
-    #[test]
-    fn a_locked_processor_is_touched_by_the_monitor_alone() {
-        loom::model(|| {
+    fn look(monitor: fn(&Shared), touch: fn(&Shared)) {
+        loom::model(move || {
             let shared = Shared::new(true);
             let monitor = thread::spawn({
                 let shared = Arc::clone(&shared);
-                move || shared.grip.with_locked(&shared.runs, || shared.touch(0))
+                move || monitor(&shared)
             });
-            assert!(shared.enter(), "the monitor gives it back");
-            shared.touch(0);
+            touch(&shared);
             shared.leave();
             drop(monitor.join());
+        });
+    }
+
+    fn with_locked(shared: &Shared) {
+        shared.grip.with_locked(&shared.runs, || shared.touch(0));
+    }
+
+    #[test]
+    fn a_locked_processor_is_touched_by_the_monitor_alone() {
+        look(with_locked, |shared| {
+            assert!(shared.enter(), "the monitor gives it back");
+            shared.touch(0);
+        });
+    }
+
+    #[test]
+    fn a_front_is_at_hand_after_the_monitor_only() {
+        look(with_locked, |shared| {
+            shared.runs.set(None);
+            shared.touch_by_front();
+        });
+    }
+
+    #[test]
+    fn a_processor_that_is_not_wanted_is_given_back() {
+        let monitor = |shared: &Shared| {
+            let look = || {
+                shared.touch(0);
+                None::<()>
+            };
+            assert_eq!(shared.grip.take(&shared.runs, look), None);
+        };
+        look(monitor, |shared| {
+            assert!(shared.enter(), "the monitor gives it back");
+            shared.touch(0);
         });
     }
 
