@@ -12,7 +12,7 @@ use crate::{
 use std::ptr::{self, NonNull};
 
 /// Every so many turns a worker looks at alarms, descriptors and the injector.
-pub(crate) const LOOK_AROUND: u32 = 63;
+pub(crate) const LOOK_AROUND: u32 = 67;
 
 /// The next that becomes runnable is looked at: how long until it runs?
 pub(crate) const SAMPLE: u32 = 1;

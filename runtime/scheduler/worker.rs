@@ -3,7 +3,7 @@
 //! ```text
 //!          ┌──────────────── next slot, own queues ◄────────────┐
 //!          ▼                                                    │
-//!   look around (every 63rd turn) ──► run ──► parked, yielded, finished, blocking
+//!   look around (every 67th turn) ──► run ──► parked, yielded, finished, blocking
 //!          │ nothing                                            │ processor lost
 //!          ▼                                                    ▼
 //!   search: alarms, injector, poller, others' queues     spare: wait for a processor
