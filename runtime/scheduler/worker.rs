@@ -597,6 +597,7 @@ impl Worker {
         let (processor, urgent) = if unsafe { &*front }.tick() {
             self.pause(front)?
         } else {
+            debug_assert!(ptr::eq(front, self.grip.own()), "no stand-in");
             // SAFETY: a stand-in would have said that it is time, so it is a processor's, which live as long
             // as the scheduler.
             let processor = unsafe { &*Processor::of_front(front) };
@@ -611,10 +612,14 @@ impl Worker {
     /// It is time to look around, or the processor is not at hand any more.
     #[cold]
     fn pause(&self, front: *const Front) -> Option<(&Processor, Option<NonNull<Task>>)> {
-        let processor = self.processor()?;
-        if !ptr::eq(front, processor.front()) && !processor.front().tick() {
-            return Some((processor, None));
+        if !ptr::eq(front, self.grip.own()) {
+            // Whatever the state is by now: a stand-in must be rewound before it is asked again.
+            let processor = self.regain()?;
+            if !processor.front().tick() {
+                return Some((processor, None));
+            }
         }
+        let processor = self.processor()?;
         if self.scheduler().flags.stopped.load(Relaxed) {
             self.lose_processor();
             return None;
