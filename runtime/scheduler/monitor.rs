@@ -552,7 +552,6 @@ impl Scheduler {
             let processor = worker.own_processor();
             let processor = processor.filter(|_| worker.turn() == turn)?;
             worker.note_beside(why);
-            worker.note_lost();
             Some(processor)
         };
         match worker.take(stuck) {

@@ -16,6 +16,7 @@
 
 mod calls;
 mod loot;
+mod watched;
 
 pub(super) use calls::block;
 
@@ -44,7 +45,7 @@ use crate::{
         poller::{Poller, Turn},
     },
     observe::trace::{Ended, Tracer},
-    task::{Task, TaskRef},
+    task::Task,
     wait::{
         home::{self, Context, Suspend},
         reason::Reason,
@@ -62,6 +63,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use watched::Seen;
 
 /// The stack of a worker, on which blocking calls run.
 pub(super) const NATIVE_STACK_BYTES: usize = 8 << 20;
@@ -132,24 +134,6 @@ pub(crate) struct Worker {
     pub(super) seen: Seen,
     /// Alive as long as this, which it keeps.
     scheduler: NonNull<Scheduler>,
-}
-
-/// What the monitor saw of a worker.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    pub(super) turn: AtomicU64,
-    /// Since when the turn is the same.
-    pub(super) since: AtomicU64,
-    /// The thread's processor time at the last look.
-    pub(super) cpu: AtomicU64,
-    /// When that was.
-    pub(super) at: AtomicU64,
-    /// How many green threads its processor had spawned.
-    pub(super) spawned: AtomicU64,
-    /// The thread's processor time when the turn was first seen, if stalls are to be named.
-    pub(super) cpu_at_start: AtomicU64,
-    /// The turn that was named as a stall.
-    pub(super) warned: AtomicU64,
 }
 
 // SAFETY: the cells are its own thread's; the rest is shared by design.
@@ -354,54 +338,8 @@ impl Worker {
         self.context.running()
     }
 
-    /// The turn in which it is, or which its green thread began before the processor was lost: another
-    /// number for each. Zero if there was none.
-    pub(super) fn turn(&self) -> u64 {
-        if self.grip.is_taken() {
-            return self.lost_in.load(Relaxed);
-        }
-        self.turn_of_own()
-    }
-
-    fn turn_of_own(&self) -> u64 {
-        self.own_processor().map_or(0, |it| {
-            let turns = it.turns().wrapping_add(self.calls.load(Relaxed));
-            (it.index as u64 + 1) << 32 | u64::from(turns)
-        })
-    }
-
-    /// Notes in which turn it loses its processor, by whoever takes that, before it is somebody else's.
-    pub(super) fn note_lost(&self) {
-        self.lost_in.store(self.turn_of_own(), Relaxed);
-    }
-
     pub(super) fn grip(&self) -> &Grip {
         &self.grip
-    }
-
-    /// It runs the scheduler's code, or did just now.
-    pub(super) fn is_inside(&self) -> bool {
-        self.grip.is_inside(self.context.runs())
-    }
-
-    /// Takes its processor, if it is stuck and `look` still wants it; see [`Grip::take`].
-    pub(super) fn take<R>(&self, look: impl FnOnce() -> Option<R>) -> Option<R> {
-        self.grip.take(self.context.runs(), look)
-    }
-
-    /// Locks it out of its processor while `look` has a look at it, if it is stuck.
-    pub(super) fn with_locked<R>(&self, look: impl FnOnce() -> R) -> Option<R> {
-        self.grip.with_locked(self.context.runs(), look)
-    }
-
-    /// Takes its processor, which it has lent. If this returns `true`, it is the caller's.
-    #[must_use]
-    pub(super) fn take_lent(&self) -> bool {
-        let taken = self.grip.take_lent();
-        if taken {
-            self.note_lost();
-        }
-        taken
     }
 
     /// The processor that it has, or had when it was taken. The caller's, if the caller has taken it.
@@ -409,34 +347,6 @@ impl Worker {
     pub(super) fn own_processor(&self) -> Option<&Processor> {
         // SAFETY: it is a processor's, if it is any, and these live as long as the scheduler.
         unsafe { Processor::of_front(self.grip.own()).as_ref() }
-    }
-
-    /// How much processor time the thread has had, in nanoseconds.
-    pub(super) fn cpu_ns(&self) -> Option<u64> {
-        match self.cpu_clock.load(Relaxed) {
-            0 => None,
-            clock => kernel::cpu_ns(clock),
-        }
-    }
-
-    pub(super) fn tid(&self) -> libc::pid_t {
-        self.tid.load(Relaxed).cast_signed()
-    }
-
-    /// Notes that the thread is to be a batch job to the kernel until it has a processor again.
-    pub(super) fn set_batch(&self) {
-        if self.scheduler().origin.is_ordinary() && !self.batch.swap(true, Relaxed) {
-            kernel::make_batch(self.tid());
-        }
-    }
-
-    /// The green thread that it runs now, or did just now.
-    pub(super) fn running(&self) -> Option<TaskRef> {
-        let waiter = self.context.running()?;
-        // SAFETY: what runs, or did just now, is a green thread.
-        let task = unsafe { Task::of(waiter) };
-        // SAFETY: its record is a block of the slab, whoever has it by now.
-        unsafe { Task::try_share(task) }
     }
 
     /// It is in an announced call, and waits there for another thread of this crate.

@@ -9,6 +9,10 @@
 //! A compiler may keep the address of a thread-local across a call, and after a switch of stacks that
 //! address may be another thread's (assumption A1). So the thread-local is read in [`context`] alone,
 //! which is never inlined and never switches, and nobody keeps the result over a switch.
+//!
+//! # Edges
+//!
+//! - `[processor]` who runs, by [`Running`]: one end of what `scheduler/grip.rs` has the other of.
 
 #![expect(
     unsafe_code,
