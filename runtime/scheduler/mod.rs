@@ -192,13 +192,10 @@ impl Scheduler {
 
     /// Of a runtime that is built here: on a thread of another, what that one's began with.
     fn origin_here() -> Origin {
-        let own = kernel::this_thread_id();
-        let builder = monitor::runtimes().into_iter().find(|it| {
-            let workers = it.workers.lock();
-            workers
-                .iter()
-                .any(|slot| slot.alive && slot.worker.tid() == own)
-        });
+        // SAFETY: the home of an entered context is valid.
+        let number = home::home().map(|it| unsafe { it.as_ref() }.number());
+        let mut runtimes = monitor::runtimes().into_iter();
+        let builder = number.and_then(|number| runtimes.find(|it| it.number == number));
         builder.map_or_else(Origin::here, |it| it.origin)
     }
 
