@@ -256,7 +256,8 @@ delegate! { UnixDatagram:
     /// The address that it was connected to.
     fn peer_addr(&self) -> SocketAddr;
 
-    /// Ends receiving, sending or both, for everybody who has this socket.
+    /// Ends receiving, sending or both, for everybody who has this socket. Whoever receives then, or waits to,
+    /// gets what has come before, and after that an empty datagram of nobody.
     fn shutdown(&self, how: Shutdown) -> ();
 }
 
@@ -367,8 +368,13 @@ impl UnixDatagram {
     /// the socket was [closed](Self::close).
     #[track_caller]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket
-            .wait(Direction::Read, |it| either!(it, it => it.recv_from(buf)))
+        self.socket.wait(Direction::Read, |it| match it {
+            Inner::Simulated(it) => it.recv_from(buf),
+            Inner::System(it) => match it.recv_from(buf) {
+                Err(error) if is_end(it, &error) => Ok((0, SocketAddr::from_pathname("")?)),
+                received => received,
+            },
+        })
     }
 
     /// Waits for a datagram and returns its length; what does not fit into `buf` is lost.
@@ -378,7 +384,28 @@ impl UnixDatagram {
     /// As [`recv_from`](Self::recv_from).
     #[track_caller]
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket
-            .wait(Direction::Read, |it| either!(it, it => it.recv(buf)))
+        self.socket.wait(Direction::Read, |it| match it {
+            Inner::Simulated(it) => it.recv(buf),
+            Inner::System(it) => match it.recv(buf) {
+                Err(error) if is_end(it, &error) => Ok(0),
+                received => received,
+            },
+        })
     }
+}
+
+/// Whether a call got nothing because receiving was shut down. The system tells only those calls that block,
+/// by an empty datagram of nobody.
+fn is_end(socket: &system::UnixDatagram, error: &io::Error) -> bool {
+    if error.kind() != io::ErrorKind::WouldBlock {
+        return false;
+    }
+    let mut asked = libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events: libc::POLLRDHUP,
+        revents: 0,
+    };
+    // SAFETY: it is one of these, ours for the call, which does not wait.
+    let answers = unsafe { libc::poll(&raw mut asked, 1, 0) };
+    answers == 1 && asked.revents & libc::POLLRDHUP != 0
 }

@@ -273,14 +273,26 @@ fn datagrams_are_refused_as_the_system_s() {
 
 #[test]
 fn what_is_shut_receives_nothing_more() {
-    sim::explore(0..20, || {
+    both(|place| {
         let (one, two) = UnixDatagram::pair().expect("two");
         one.send(b"the last").expect("room");
-        time::sleep(MS);
+        place.settle();
         two.shutdown(Shutdown::Read).expect("open");
         assert_eq!(kind(two.recv(&mut [0; 9])), Ok(8));
-        // As from std's: its own calls block, and are told.
         assert_eq!(kind(two.recv(&mut [0; 9])), Ok(0));
+        let (length, from) = two.recv_from(&mut [0]).expect("the end");
+        assert!(length == 0 && from.is_unnamed());
+        // Those who may wait already.
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let one = one.try_clone().expect("open");
+                spawn(move || kind(one.recv(&mut [0])))
+            })
+            .collect();
+        one.shutdown(Shutdown::Read).expect("open");
+        for it in waiting {
+            assert_eq!(it.join().expect("no panic"), Ok(0));
+        }
     });
 }
 
