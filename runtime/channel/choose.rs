@@ -38,8 +38,9 @@ use crate::{
     },
 };
 use std::{
-    mem::{self, ManuallyDrop, MaybeUninit},
+    mem::{self, MaybeUninit},
     ptr::{self, NonNull},
+    slice,
     time::Instant,
 };
 
@@ -114,8 +115,8 @@ fn hand_back(arm: Arm<'_>, claim: Claim) {
 #[track_caller]
 pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option<Operation<'a>> {
     crate::wait::point();
-    let time = time_for(arms);
-    let (picked, sum) = look(arms, biased, time);
+    let mut time = None;
+    let (picked, sum) = look(arms, biased, &mut time);
     if let Some(index) = picked {
         if let Some(claimed) = try_claim(&arms[index], time) {
             let claim = match claimed {
@@ -130,7 +131,8 @@ pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option
                 });
             }
         }
-    } else if until == Until::Now && (arms.len() <= 1 || look(arms, true, time) == (None, sum)) {
+    } else if until == Until::Now && (arms.len() <= 1 || look(arms, true, &mut time) == (None, sum))
+    {
         return None;
     }
     let (index, claim) = choose_slowly(arms, biased, until, Purpose::Claim)?;
@@ -149,7 +151,6 @@ pub(super) fn ready(arms: &[Arm<'_>], biased: bool, until: Until) -> Option<usiz
 }
 
 /// The time, if an arm wants to know it.
-#[inline]
 fn time_for(arms: &[Arm<'_>]) -> Option<Instant> {
     arms.iter()
         .any(|it| matches!(it.target, Target::Clock(_)))
@@ -158,9 +159,10 @@ fn time_for(arms: &[Arm<'_>]) -> Option<Instant> {
 
 /// One of the arms that may be ready by their hints, and the sum of the hints.
 ///
-/// The hints only count upwards, so two looks with the same sum have seen the same hints.
+/// The hints only count upwards, so two looks with the same sum have seen the same hints. The `time` is
+/// asked for once, by the first arm that wants to know it.
 #[inline]
-fn look(arms: &[Arm<'_>], biased: bool, time: Option<Instant>) -> (Option<usize>, usize) {
+fn look(arms: &[Arm<'_>], biased: bool, time: &mut Option<Instant>) -> (Option<usize>, usize) {
     let mut sum = 0_usize;
     let mut lot = draw::Lot::default();
     for (index, arm) in arms.iter().enumerate() {
@@ -173,7 +175,7 @@ fn look(arms: &[Arm<'_>], biased: bool, time: Option<Instant>) -> (Option<usize>
             Target::Send(shared, _) => may(shared, SENDABLE),
             Target::Receive(shared, _) => may(shared, RECEIVABLE),
             Target::End(shared) => may(shared, CLOSED),
-            Target::Clock(clock) => time.is_some_and(|it| clock.is_due(it)),
+            Target::Clock(clock) => clock.is_due(*time.get_or_insert_with(now)),
             Target::Nothing => false,
         };
         if hopeful && biased {
@@ -233,12 +235,14 @@ struct Stand<'a> {
     core: Option<Guard<'a, Core>>,
 }
 
-impl Stand<'_> {
-    const EMPTY: Self = Self {
-        shared: None,
-        index: 0,
-        core: None,
-    };
+impl<'a> Stand<'a> {
+    fn new((index, arm): (usize, &Arm<'a>)) -> Self {
+        Self {
+            shared: arm.shared(),
+            index,
+            core: None,
+        }
+    }
 
     fn address(&self) -> *const Shared {
         self.shared.map_or(ptr::null(), ptr::from_ref)
@@ -261,18 +265,23 @@ fn choose_slowly(
         return None;
     }
     if arms.len() <= FEW {
-        // Every lock is let go of on the way: nothing is left to drop.
-        let mut stands = ManuallyDrop::new([const { Stand::EMPTY }; FEW]);
+        let mut stands = [const { MaybeUninit::<Stand<'_>>::uninit() }; FEW];
+        for (place, it) in stands.iter_mut().zip(arms.iter().enumerate()) {
+            place.write(Stand::new(it));
+        }
+        // SAFETY: there are so many arms, no more than `FEW`, and that many stands were written. They need no
+        // drop, as every lock is let go of on the way.
+        let stands = unsafe { slice::from_raw_parts_mut(stands.as_mut_ptr().cast(), arms.len()) };
         let mut nodes = [const { MaybeUninit::<Node>::uninit() }; FEW];
         Selector {
             arms,
             purpose,
-            stands: &mut stands[..arms.len()],
+            stands,
             nodes: nodes.as_mut_ptr().cast(),
         }
         .run(biased, until)
     } else {
-        let mut stands: Vec<Stand<'_>> = arms.iter().map(|_| Stand::EMPTY).collect();
+        let mut stands: Vec<Stand<'_>> = arms.iter().enumerate().map(Stand::new).collect();
         let mut nodes: Vec<MaybeUninit<Node>> =
             arms.iter().map(|_| MaybeUninit::uninit()).collect();
         Selector {
@@ -438,10 +447,6 @@ impl<'a> Selector<'_, 'a> {
 
     /// Orders the arms by their channels.
     fn sort(&mut self) {
-        for (index, (stand, arm)) in self.stands.iter_mut().zip(self.arms).enumerate() {
-            stand.shared = arm.shared();
-            stand.index = index;
-        }
         if self.arms.len() <= FEW {
             for index in 1..self.stands.len() {
                 let mut place = index;
@@ -589,9 +594,12 @@ impl<'a> Selector<'_, 'a> {
     fn clocks(&self) -> impl Iterator<Item = (usize, &'a Clock)> {
         (self.stands.iter().enumerate())
             .take_while(|(_, it)| it.shared.is_none())
-            .filter_map(|(place, it)| match self.arms[it.index].target {
-                Target::Clock(clock) => Some((place, clock)),
-                _ => None,
+            .filter_map(|(place, it)| {
+                if let Target::Clock(clock) = self.arms[it.index].target {
+                    Some((place, clock))
+                } else {
+                    None
+                }
             })
     }
 
@@ -605,7 +613,16 @@ impl<'a> Selector<'_, 'a> {
         first
     }
 
+    #[inline]
     fn leave_clocks(&self) {
+        // They come first.
+        if self.stands.first().is_some_and(|it| it.shared.is_none()) {
+            self.leave_all_clocks();
+        }
+    }
+
+    #[cold]
+    fn leave_all_clocks(&self) {
         for (place, clock) in self.clocks() {
             // SAFETY: the node stands in this line, or in none.
             unsafe { clock.leave(self.node(place)) };
