@@ -449,10 +449,17 @@ impl<'a> Selector<'_, 'a> {
     fn sort(&mut self) {
         if self.arms.len() <= FEW {
             for index in 1..self.stands.len() {
-                let mut place = index;
-                while place > 0 && self.stands[place - 1].address() > self.stands[place].address() {
-                    self.stands.swap(place - 1, place);
-                    place -= 1;
+                let (before, rest) = self.stands.split_at_mut(index);
+                let mut stand = &mut rest[0];
+                for earlier in before.iter_mut().rev() {
+                    if earlier.address() <= stand.address() {
+                        break;
+                    }
+                    // Word by word, as they were written a moment ago: a load of two at once would wait for
+                    // both. No lock is taken yet.
+                    mem::swap(&mut earlier.shared, &mut stand.shared);
+                    mem::swap(&mut earlier.index, &mut stand.index);
+                    stand = earlier;
                 }
             }
         } else {
