@@ -6,7 +6,8 @@
 
 #[cfg(not(loom))]
 pub(crate) use self::system::{
-    futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier, yield_thread,
+    futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier,
+    try_heavy_barrier, yield_thread,
 };
 #[cfg(not(loom))]
 pub(crate) use super::mutex::{Mutex, MutexGuard};
@@ -23,7 +24,8 @@ pub(crate) use std::{
 pub(crate) use self::model::without_membarrier;
 #[cfg(loom)]
 pub(crate) use self::model::{
-    futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier, yield_thread,
+    futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier,
+    try_heavy_barrier, yield_thread,
 };
 #[cfg(loom)]
 pub(crate) use loom::{
@@ -116,6 +118,17 @@ mod system {
         super::fence(super::Ordering::SeqCst);
     }
 
+    /// The dear side, for who does not know whether it was registered. If this returns `false`, the kernel
+    /// does not have it: then this thread alone has passed a barrier.
+    #[must_use]
+    pub(crate) fn try_heavy_barrier() -> bool {
+        // SAFETY: the command takes no pointers.
+        let all = || unsafe { libc::syscall(libc::SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) == 0 };
+        let passed = all() || (register_heavy_barrier() && all());
+        super::fence(super::Ordering::SeqCst);
+        passed
+    }
+
     const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
     const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
 
@@ -193,6 +206,11 @@ mod model {
     }
 
     pub(crate) fn register_heavy_barrier() -> bool {
+        true
+    }
+
+    pub(crate) fn try_heavy_barrier() -> bool {
+        super::fence(Ordering::SeqCst);
         true
     }
 

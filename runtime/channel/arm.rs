@@ -20,15 +20,16 @@ pub struct Arm<'a> {
     pub(super) target: Target<'a>,
 }
 
-/// `repr(usize)`: [`Aim`] is made of a copy.
+/// `repr(usize)`: [`Aim`] is made of a copy. Those with a channel come first, in the order of the bits of its
+/// hint that say whether they may be ready.
 #[derive(Clone, Copy)]
 #[repr(usize)]
 pub(super) enum Target<'a> {
     Send(&'a Shared, GiveBack),
     Receive(&'a Shared, GiveBack),
-    Clock(&'a Clock),
     /// It is ready when the channel is closed.
     End(&'a Shared),
+    Clock(&'a Clock),
     /// It is never ready.
     Nothing,
 }
@@ -59,8 +60,8 @@ impl Aim {
         match words[0] {
             0 => Self::Send(channel),
             1 => Self::Receive(channel),
-            2 => Self::Time,
-            3 => Self::End(channel),
+            2 => Self::End(channel),
+            3 => Self::Time,
             _ => Self::Nothing,
         }
     }
@@ -99,6 +100,7 @@ impl<'a> Arm<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn shared(&self) -> Option<&'a Shared> {
         match self.target {
             Target::Send(shared, _) | Target::Receive(shared, _) | Target::End(shared) => {

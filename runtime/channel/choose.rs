@@ -19,7 +19,7 @@
 
 use super::{
     arm::{Arm, Choice, Target},
-    clock::sooner,
+    clock::{Clock, sooner},
     core::{Until, promised, wake_watchers},
     draw,
     receiver::{Receiver, wait_for_nothing},
@@ -40,6 +40,7 @@ use crate::{
 use std::{
     mem::{self, MaybeUninit},
     ptr::{self, NonNull},
+    slice,
     time::Instant,
 };
 
@@ -114,8 +115,8 @@ fn hand_back(arm: Arm<'_>, claim: Claim) {
 #[track_caller]
 pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option<Operation<'a>> {
     crate::wait::point();
-    let time = time_for(arms);
-    let (picked, sum) = look(arms, biased, time);
+    let mut time = None;
+    let (picked, sum) = look(arms, biased, &mut time);
     if let Some(index) = picked {
         if let Some(claimed) = try_claim(&arms[index], time) {
             let claim = match claimed {
@@ -130,7 +131,8 @@ pub(super) fn choose<'a>(arms: &[Arm<'a>], biased: bool, until: Until) -> Option
                 });
             }
         }
-    } else if until == Until::Now && (arms.len() <= 1 || look(arms, true, time) == (None, sum)) {
+    } else if until == Until::Now && (arms.len() <= 1 || look(arms, true, &mut time) == (None, sum))
+    {
         return None;
     }
     let (index, claim) = choose_slowly(arms, biased, until, Purpose::Claim)?;
@@ -149,7 +151,6 @@ pub(super) fn ready(arms: &[Arm<'_>], biased: bool, until: Until) -> Option<usiz
 }
 
 /// The time, if an arm wants to know it.
-#[inline]
 fn time_for(arms: &[Arm<'_>]) -> Option<Instant> {
     arms.iter()
         .any(|it| matches!(it.target, Target::Clock(_)))
@@ -158,9 +159,10 @@ fn time_for(arms: &[Arm<'_>]) -> Option<Instant> {
 
 /// One of the arms that may be ready by their hints, and the sum of the hints.
 ///
-/// The hints only count upwards, so two looks with the same sum have seen the same hints.
+/// The hints only count upwards, so two looks with the same sum have seen the same hints. The `time` is
+/// asked for once, by the first arm that wants to know it.
 #[inline]
-fn look(arms: &[Arm<'_>], biased: bool, time: Option<Instant>) -> (Option<usize>, usize) {
+fn look(arms: &[Arm<'_>], biased: bool, time: &mut Option<Instant>) -> (Option<usize>, usize) {
     let mut sum = 0_usize;
     let mut lot = draw::Lot::default();
     for (index, arm) in arms.iter().enumerate() {
@@ -173,7 +175,7 @@ fn look(arms: &[Arm<'_>], biased: bool, time: Option<Instant>) -> (Option<usize>
             Target::Send(shared, _) => may(shared, SENDABLE),
             Target::Receive(shared, _) => may(shared, RECEIVABLE),
             Target::End(shared) => may(shared, CLOSED),
-            Target::Clock(clock) => time.is_some_and(|it| clock.is_due(it)),
+            Target::Clock(clock) => clock.is_due(*time.get_or_insert_with(now)),
             Target::Nothing => false,
         };
         if hopeful && biased {
@@ -223,23 +225,27 @@ enum Purpose {
     Watch,
 }
 
-/// An arm's share in the locks.
+/// An arm among the locks, which are taken in the order of the channels' addresses.
 struct Stand<'a> {
-    /// The lock of its channel, if no earlier arm has it.
+    /// Its channel. Those that have none come first.
+    shared: Option<&'a Shared>,
+    /// Which arm it is.
+    index: usize,
+    /// The lock of its channel, if none of the stands before it has it.
     core: Option<Guard<'a, Core>>,
-    /// Which arm has the lock.
-    keeper: usize,
-    /// Who is to be woken when all locks are gone.
-    calls: Option<Calls>,
 }
 
-impl Stand<'_> {
-    const fn new() -> Self {
+impl<'a> Stand<'a> {
+    fn new((index, arm): (usize, &Arm<'a>)) -> Self {
         Self {
+            shared: arm.shared(),
+            index,
             core: None,
-            keeper: 0,
-            calls: None,
         }
+    }
+
+    fn address(&self) -> *const Shared {
+        self.shared.map_or(ptr::null(), ptr::from_ref)
     }
 }
 
@@ -259,27 +265,29 @@ fn choose_slowly(
         return None;
     }
     if arms.len() <= FEW {
-        let mut stands = [const { Stand::new() }; FEW];
-        let mut order = [0; FEW];
+        let mut stands = [const { MaybeUninit::<Stand<'_>>::uninit() }; FEW];
+        for (place, it) in stands.iter_mut().zip(arms.iter().enumerate()) {
+            place.write(Stand::new(it));
+        }
+        // SAFETY: there are so many arms, no more than `FEW`, and that many stands were written. They need no
+        // drop, as every lock is let go of on the way.
+        let stands = unsafe { slice::from_raw_parts_mut(stands.as_mut_ptr().cast(), arms.len()) };
         let mut nodes = [const { MaybeUninit::<Node>::uninit() }; FEW];
         Selector {
             arms,
             purpose,
-            stands: &mut stands[..arms.len()],
-            order: &mut order[..arms.len()],
+            stands,
             nodes: nodes.as_mut_ptr().cast(),
         }
         .run(biased, until)
     } else {
-        let mut stands: Vec<Stand<'_>> = arms.iter().map(|_| Stand::new()).collect();
-        let mut order = vec![0; arms.len()];
+        let mut stands: Vec<Stand<'_>> = arms.iter().enumerate().map(Stand::new).collect();
         let mut nodes: Vec<MaybeUninit<Node>> =
             arms.iter().map(|_| MaybeUninit::uninit()).collect();
         Selector {
             arms,
             purpose,
             stands: &mut stands,
-            order: &mut order,
             nodes: nodes.as_mut_ptr().cast(),
         }
         .run(biased, until)
@@ -299,10 +307,9 @@ fn line_of<'c>(core: &'c mut Core, purpose: Purpose, target: Target<'_>) -> &'c 
 struct Selector<'s, 'a> {
     arms: &'s [Arm<'a>],
     purpose: Purpose,
-    stands: &'s mut [Stand<'a>],
     /// The arms by the addresses of their channels.
-    order: &'s mut [usize],
-    /// A node for each arm. Only this pointer leads to them: others reach them through the lines.
+    stands: &'s mut [Stand<'a>],
+    /// A node for each stand. Only this pointer leads to them: others reach them through the lines.
     nodes: *mut Node,
 }
 
@@ -316,52 +323,50 @@ impl<'a> Selector<'_, 'a> {
             Purpose::Claim => berth.slot(),
             Purpose::Watch => NO_SLOT,
         };
-        for index in 0..self.arms.len() {
-            let node = self.node(index);
-            // SAFETY: there is a node for each arm, and none is in use yet.
-            unsafe { node.write(Node::new(waiting.waiter(), index, slot)) };
-        }
-        let twice = self.sort();
+        self.sort();
         self.lock();
         let mut linked = false;
         let mut last = until == Until::Now;
-        let reason = self.reason();
         let choice = Choice(self.arms.as_ptr(), self.arms.len());
         loop {
-            let mut promise = None;
-            let claim = match self.attempt(biased) {
-                Some((index, Some(Claimed::Promise(partner)))) => {
-                    promise = Some((index, partner));
-                    None
-                }
-                Some((index, Some(Claimed::Whole(claim)))) => Some((index, Some(claim))),
-                Some((index, None)) => Some((index, None)),
-                None => None,
-            };
-            if claim.is_some() {
-                self.leave();
-                self.unlock();
-                return claim;
-            }
             let mut call = None;
             let mut deadline = None;
-            if let Some((mine, partner)) = promise {
-                call = Some(promised(&waiting, partner, mine, berth.slot()));
-            } else if last {
-                self.leave();
-                self.unlock();
-                return None;
-            } else {
-                if let Until::Time(time) = until {
-                    deadline = time;
+            match self.attempt(biased) {
+                Some((index, Some(Claimed::Promise(partner)))) => {
+                    call = Some(promised(&waiting, partner, index, berth.slot()));
                 }
-                waiting.open();
+                Some((index, claim)) => {
+                    if linked {
+                        self.leave();
+                    }
+                    self.unlock();
+                    return Some((
+                        index,
+                        match claim {
+                            Some(Claimed::Whole(claim)) => Some(claim),
+                            _ => None,
+                        },
+                    ));
+                }
+                None if last => {
+                    if linked {
+                        self.leave();
+                    }
+                    self.unlock();
+                    return None;
+                }
+                None => {
+                    if let Until::Time(time) = until {
+                        deadline = time;
+                    }
+                    waiting.open();
+                }
             }
             if !mem::replace(&mut linked, true) {
-                if twice && !biased {
+                if !biased {
                     self.shuffle();
                 }
-                self.stand_in_line();
+                self.stand_in_line(&waiting, slot);
             }
             if call.is_none() {
                 deadline = sooner(deadline, self.join_clocks());
@@ -370,7 +375,7 @@ impl<'a> Selector<'_, 'a> {
             drop(call);
             // Exposed: the kernel copies it for those who look.
             waiting.stands_for(ptr::from_ref(&choice).expose_provenance(), deadline);
-            let verdict = waiting.park(reason, deadline);
+            let verdict = waiting.park(self.reason(), deadline);
             if let Verdict::Chosen(index) = verdict
                 && purpose == Purpose::Claim
                 && self.arms[index].shared().is_some()
@@ -402,8 +407,11 @@ impl<'a> Selector<'_, 'a> {
     }
 
     fn reason(&self) -> Reason {
+        // The last has the highest address.
         let hopeless = |it: &Arm<'_>| matches!(it.target, Target::Nothing);
-        if self.arms.iter().all(hopeless) {
+        if self.stands.last().is_some_and(|it| it.shared.is_none())
+            && self.arms.iter().all(hopeless)
+        {
             Reason::Never
         } else {
             Reason::Select
@@ -412,144 +420,144 @@ impl<'a> Selector<'_, 'a> {
 
     /// Draws arms that are ready until one is claimed; one that is only watched is not claimed.
     fn attempt(&mut self, biased: bool) -> Option<(usize, Option<Claimed>)> {
-        let time = time_for(self.arms);
-        while let Some(index) = self.draw(biased, time) {
+        let time = match self.stands.first() {
+            Some(first) if first.shared.is_none() => time_for(self.arms),
+            _ => None,
+        };
+        while let Some(place) = self.draw(biased, time) {
+            let index = self.stands[place].index;
             if self.purpose == Purpose::Watch {
                 return Some((index, None));
             }
             let arm = self.arms[index];
             // Else it was called meanwhile, through another channel: the next draw passes it over.
-            if let Some(claimed) = arm.claim(self.core(index), time) {
+            if let Some(claimed) = arm.claim(self.core(place), time) {
                 return Some((index, Some(claimed)));
             }
         }
         None
     }
 
-    fn node(&self, index: usize) -> NonNull<Node> {
-        // SAFETY: there is a node for each arm.
-        let node = unsafe { self.nodes.add(index) };
+    fn node(&self, place: usize) -> NonNull<Node> {
+        // SAFETY: there is a node for each stand.
+        let node = unsafe { self.nodes.add(place) };
         // SAFETY: it is an element of an array.
         unsafe { NonNull::new_unchecked(node) }
     }
 
-    fn address(&self, index: usize) -> *const Shared {
-        self.arms[index].shared().map_or(ptr::null(), ptr::from_ref)
-    }
-
-    /// Orders the arms by their channels. Whether a channel occurs twice.
-    fn sort(&mut self) -> bool {
+    /// Orders the arms by their channels.
+    fn sort(&mut self) {
         if self.arms.len() <= FEW {
-            for index in 0..self.arms.len() {
-                let address = self.address(index);
-                let mut place = index;
-                while place > 0 && self.address(self.order[place - 1]) > address {
-                    self.order[place] = self.order[place - 1];
-                    place -= 1;
+            for index in 1..self.stands.len() {
+                let (before, rest) = self.stands.split_at_mut(index);
+                let mut stand = &mut rest[0];
+                for earlier in before.iter_mut().rev() {
+                    if earlier.address() <= stand.address() {
+                        break;
+                    }
+                    // Word by word, as they were written a moment ago: a load of two at once would wait for
+                    // both. No lock is taken yet.
+                    mem::swap(&mut earlier.shared, &mut stand.shared);
+                    mem::swap(&mut earlier.index, &mut stand.index);
+                    stand = earlier;
                 }
-                self.order[place] = index;
             }
         } else {
-            for (place, index) in self.order.iter_mut().zip(0..) {
-                *place = index;
-            }
-            let arms = self.arms;
-            self.order
-                .sort_unstable_by_key(|it| arms[*it].shared().map_or(ptr::null(), ptr::from_ref));
+            self.stands.sort_unstable_by_key(Stand::address);
         }
-        self.order
-            .windows(2)
-            .any(|it| self.address(it[0]) == self.address(it[1]))
     }
 
     /// Shuffles the arms of one channel among themselves: whoever comes calls the first of them.
     fn shuffle(&mut self) {
         let mut from = 0;
-        for place in 1..self.order.len() {
-            if self.address(self.order[place]) != self.address(self.order[from]) {
+        for place in 1..self.stands.len() {
+            if self.stands[place].address() != self.stands[from].address() {
                 from = place;
+            } else if self.stands[place].shared.is_some() {
+                let other = from + draw::number(place - from + 1);
+                let index = self.stands[other].index;
+                self.stands[other].index = mem::replace(&mut self.stands[place].index, index);
             }
-            self.order
-                .swap(place, from + draw::number(place - from + 1));
         }
     }
 
     /// Locks every channel, each once.
     fn lock(&mut self) {
-        let mut before: Option<(&'a Shared, usize)> = None;
-        for index in &*self.order {
-            let Some(shared) = self.arms[*index].shared() else {
-                continue;
-            };
-            match before {
-                Some((same, keeper)) if ptr::eq(same, shared) => {
-                    self.stands[*index].keeper = keeper;
-                }
-                _ => {
-                    self.stands[*index].core = Some(shared.lock());
-                    self.stands[*index].keeper = *index;
-                    before = Some((shared, *index));
-                }
+        let mut before: *const Shared = ptr::null();
+        for stand in &mut *self.stands {
+            if let Some(shared) = stand.shared
+                && !ptr::eq(before, shared)
+            {
+                stand.core = Some(shared.lock());
+                before = shared;
             }
         }
     }
 
     /// Lets go of every lock, then wakes those who watch.
     fn unlock(&mut self) {
-        let mut watched = false;
-        for (arm, stand) in self.arms.iter().zip(&mut *self.stands) {
-            let (Some(mut core), Some(shared)) = (stand.core.take(), arm.shared()) else {
+        let mut calls = Calls::none();
+        for stand in &mut *self.stands {
+            let (Some(mut core), Some(shared)) = (stand.core.take(), stand.shared) else {
                 continue;
             };
             shared.publish(&core);
             // One who watches changes nothing, and must not wake itself.
-            if self.purpose == Purpose::Claim && !core.watchers.is_empty() {
-                watched = true;
-                stand.calls = Some(core.call_watchers());
+            if !core.watchers.is_empty() && self.purpose == Purpose::Claim {
+                calls.add(core.call_watchers());
             }
         }
-        if watched {
-            for stand in &mut *self.stands {
-                drop(stand.calls.take());
-            }
+        calls.wake();
+    }
+
+    /// What the channel of a stand keeps; locked.
+    fn core(&mut self, mut place: usize) -> Option<&mut Core> {
+        self.stands[place].shared?;
+        while self.stands[place].core.is_none() {
+            place = place.checked_sub(1)?;
         }
+        self.stands[place].core.as_deref_mut()
     }
 
-    /// What the arm's channel keeps; locked.
-    fn core(&mut self, index: usize) -> Option<&mut Core> {
-        self.arms[index].shared()?;
-        let keeper = self.stands[index].keeper;
-        self.stands[keeper].core.as_deref_mut()
-    }
-
-    /// One of the arms that are ready, each as likely as another; or the first.
+    /// The place of one of the arms that are ready, each as likely as another; or of the first arm.
     fn draw(&mut self, biased: bool, time: Option<Instant>) -> Option<usize> {
         let mut lot = draw::Lot::default();
-        for index in 0..self.arms.len() {
-            let arm = self.arms[index];
-            if !arm.is_ready(self.core(index).map(|it| &*it), time) {
+        let mut first: Option<(usize, usize)> = None;
+        let mut core: Option<&Core> = None;
+        for (place, stand) in self.stands.iter().enumerate() {
+            if let Some(own) = &stand.core {
+                core = Some(own);
+            }
+            if !self.arms[stand.index].is_ready(core, time) {
                 continue;
             }
-            if biased {
-                return Some(index);
+            if !biased {
+                lot.add(place);
+            } else if first.is_none_or(|it| stand.index < it.0) {
+                first = Some((stand.index, place));
             }
-            lot.add(index);
         }
-        lot.draw()
-    }
-
-    /// Where the node of an arm stands.
-    fn line(&mut self, index: usize) -> Option<&mut Line> {
-        let (purpose, target) = (self.purpose, self.arms[index].target);
-        Some(line_of(self.core(index)?, purpose, target))
+        first.map(|it| it.1).or_else(|| lot.draw())
     }
 
     /// Puts a node for each arm in line.
-    fn stand_in_line(&mut self) {
-        for place in 0..self.arms.len() {
-            let index = self.order[place];
-            let node = self.node(index);
-            if let Some(line) = self.line(index) {
+    fn stand_in_line(&mut self, waiting: &Waiting, slot: *mut ()) {
+        let (purpose, nodes) = (self.purpose, self.nodes);
+        let mut core: Option<&mut Core> = None;
+        for (place, stand) in self.stands.iter_mut().enumerate() {
+            // SAFETY: there is a node for each stand.
+            let node = unsafe { nodes.add(place) };
+            // SAFETY: it is an element of an array.
+            let node = unsafe { NonNull::new_unchecked(node) };
+            // SAFETY: it is in no line.
+            unsafe { node.write(Node::new(waiting.waiter(), stand.index, slot)) };
+            if let Some(own) = &mut stand.core {
+                core = Some(own);
+            }
+            if stand.shared.is_some()
+                && let Some(core) = &mut core
+            {
+                let line = line_of(core, purpose, self.arms[stand.index].target);
                 // SAFETY: the node is in no line, its ticket open or held, and it stays until `leave`.
                 unsafe { line.push_back(node) };
             }
@@ -560,13 +568,14 @@ impl<'a> Selector<'_, 'a> {
     /// selector any more. No lock is held.
     fn come_away(&self, out: Option<usize>) {
         self.leave_clocks();
-        for (index, arm) in self.arms.iter().enumerate() {
-            let Some(shared) = arm.shared().filter(|_| out != Some(index)) else {
+        for (place, stand) in self.stands.iter().enumerate() {
+            let Some(shared) = stand.shared.filter(|_| out != Some(stand.index)) else {
                 continue;
             };
+            let target = self.arms[stand.index].target;
             let mut core = shared.lock();
             // SAFETY: the node stands in this line, or in none.
-            unsafe { line_of(&mut core, self.purpose, arm.target).remove(self.node(index)) };
+            unsafe { line_of(&mut core, self.purpose, target).remove(self.node(place)) };
             shared.publish(&core);
             if !core.watchers.is_empty() {
                 wake_watchers(core);
@@ -575,35 +584,55 @@ impl<'a> Selector<'_, 'a> {
     }
 
     /// Takes every node out.
+    #[cold]
     fn leave(&mut self) {
         self.leave_clocks();
-        for index in 0..self.arms.len() {
-            let node = self.node(index);
-            if let Some(line) = self.line(index) {
+        for place in 0..self.stands.len() {
+            let node = self.node(place);
+            let (purpose, target) = (self.purpose, self.arms[self.stands[place].index].target);
+            if let Some(core) = self.core(place) {
                 // SAFETY: the node stands in this line, or in none.
-                unsafe { line.remove(node) };
+                unsafe { line_of(core, purpose, target).remove(node) };
             }
         }
+    }
+
+    /// The places of those that may be clocks: they come first.
+    fn clocks(&self) -> impl Iterator<Item = (usize, &'a Clock)> {
+        (self.stands.iter().enumerate())
+            .take_while(|(_, it)| it.shared.is_none())
+            .filter_map(|(place, it)| {
+                if let Target::Clock(clock) = self.arms[it.index].target {
+                    Some((place, clock))
+                } else {
+                    None
+                }
+            })
     }
 
     /// Lets the clocks call when they are set anew. Returns when the first is due.
     fn join_clocks(&self) -> Option<Instant> {
         let mut first = None;
-        for (index, arm) in self.arms.iter().enumerate() {
-            if let Target::Clock(clock) = arm.target {
-                // SAFETY: the node is in no line, its ticket open, and it stays until `leave_clocks`.
-                first = sooner(first, unsafe { clock.join(self.node(index)) });
-            }
+        for (place, clock) in self.clocks() {
+            // SAFETY: the node is in no line, its ticket open, and it stays until `leave_clocks`.
+            first = sooner(first, unsafe { clock.join(self.node(place)) });
         }
         first
     }
 
+    #[inline]
     fn leave_clocks(&self) {
-        for (index, arm) in self.arms.iter().enumerate() {
-            if let Target::Clock(clock) = arm.target {
-                // SAFETY: the node stands in this line, or in none.
-                unsafe { clock.leave(self.node(index)) };
-            }
+        // They come first.
+        if self.stands.first().is_some_and(|it| it.shared.is_none()) {
+            self.leave_all_clocks();
+        }
+    }
+
+    #[cold]
+    fn leave_all_clocks(&self) {
+        for (place, clock) in self.clocks() {
+            // SAFETY: the node stands in this line, or in none.
+            unsafe { clock.leave(self.node(place)) };
         }
     }
 }

@@ -22,7 +22,10 @@ pub(super) fn number(bound: usize) -> usize {
 pub(super) struct Lot {
     /// Those below 64.
     first: u64,
-    count: usize,
+    /// How many those are.
+    few: usize,
+    /// How many the others are.
+    more: usize,
     /// One of the others, if it is the one so far.
     drawn: Option<usize>,
 }
@@ -30,10 +33,18 @@ pub(super) struct Lot {
 impl Lot {
     #[inline]
     pub(super) fn add(&mut self, index: usize) {
-        self.count += 1;
         if index < 64 {
             self.first |= 1 << index;
-        } else if number(self.count) == 0 {
+            self.few += 1;
+        } else {
+            self.add_another(index);
+        }
+    }
+
+    #[cold]
+    fn add_another(&mut self, index: usize) {
+        self.more += 1;
+        if number(self.few + self.more) == 0 {
             self.drawn = Some(index);
         }
     }
@@ -44,9 +55,8 @@ impl Lot {
             return self.drawn;
         }
         let mut first = self.first;
-        let count = first.count_ones() as usize;
-        if count > 1 {
-            for _ in 0..number(count) {
+        if self.few > 1 {
+            for _ in 0..number(self.few) {
                 first &= first - 1;
             }
         }

@@ -102,8 +102,10 @@ impl Core {
 
     #[inline]
     fn bits(&self) -> usize {
-        let sendable = self.has_room() || self.closed || !self.receivers.is_empty();
-        let receivable = self.available() > 0 || self.closed || !self.senders.is_empty();
+        // All of it is looked at: branches would cost more.
+        let sendable = self.has_room() | self.closed | !self.receivers.is_empty();
+        let receivable =
+            (self.len > self.reserved_receive) | self.closed | !self.senders.is_empty();
         usize::from(sendable) | usize::from(receivable) << 1 | usize::from(self.closed) << 2
     }
 

@@ -332,7 +332,7 @@ impl Line {
 
     /// As [`call_all`](Self::call_all), but only those whose slot `accept` accepts.
     pub(crate) fn call_all_if(&mut self, accept: impl Fn(*mut ()) -> bool) -> Calls {
-        let mut calls = Calls { first: None };
+        let mut calls = Calls::none();
         let mut last: Option<NonNull<Node>> = None;
         let mut next = self.head;
         while let Some(node) = next {
@@ -391,6 +391,27 @@ impl Calls {
     /// Lets them go on; not under a lock that they may want.
     #[expect(clippy::unused_self, reason = "the drop wakes; this says so")]
     pub(crate) fn wake(self) {}
+
+    /// Nobody, yet.
+    pub(crate) const fn none() -> Self {
+        Self { first: None }
+    }
+
+    /// With those of `others`, who go on before these.
+    #[cold]
+    pub(crate) fn add(&mut self, others: Self) {
+        let Some(first) = ManuallyDrop::new(others).first else {
+            return;
+        };
+        let mut last = first;
+        // SAFETY: their owners were called and sleep until they are woken.
+        while let Some(next) = unsafe { (*last.as_ptr()).next } {
+            last = next;
+        }
+        // SAFETY: as above.
+        unsafe { (*last.as_ptr()).next = self.first };
+        self.first = Some(first);
+    }
 
     /// Nobody was called.
     pub(crate) fn is_empty(&self) -> bool {

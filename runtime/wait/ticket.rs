@@ -189,8 +189,9 @@ impl Waiter {
     #[must_use]
     #[inline]
     pub(crate) fn park(&self) -> bool {
-        // Release [stack], to whoever wakes it; Acquire [cause], to pass it on by the queue.
-        self.ticket.fetch_or(PARKED, AcqRel) & WOKEN != 0
+        // Release [stack], to whoever wakes it; Acquire [cause], to pass it on by the queue. The flag is not
+        // set yet, and adding is one instruction.
+        self.ticket.fetch_add(PARKED, AcqRel) & WOKEN != 0
     }
 
     /// It is off its stack, and nobody has called it: a hint.
