@@ -10,5 +10,6 @@
 mod join;
 pub(crate) mod record;
 mod shares;
+mod token;
 
 pub(crate) use record::{Options, SUBJECTS, Stage, Task, TaskRef};

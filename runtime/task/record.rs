@@ -23,7 +23,6 @@
 //!
 //! # Edges
 //!
-//! - `[token]` what was written before `unpark`, to who returns from `park`.
 //! - `[subject]` the end of one wait, to those who look at the next.
 
 #![expect(
@@ -31,15 +30,13 @@
     reason = "a record lies in a block of the slab, and holds any closure"
 )]
 
-use super::{join::Join, shares::Shares};
+use super::{join::Join, shares::Shares, token::Token};
 use crate::{
     base::{
         lock::Lock,
-        parker::Parker,
         primitives::{
             AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize,
-            Ordering::{Acquire, Relaxed, Release, SeqCst},
-            fence,
+            Ordering::{Acquire, Relaxed, Release},
         },
         slab::{self, BLOCK_BYTES},
     },
@@ -120,7 +117,7 @@ struct Body {
     /// How many counted subjects there were.
     subjects: AtomicU16,
     /// A token left by `unpark`; and where the kernel thread sleeps if this one waits as it unwinds.
-    token: Parker,
+    token: Token,
     fiber: Cell<Option<Fiber>>,
     join: Join,
     code: &'static Code,
@@ -284,7 +281,7 @@ impl Task {
             stage: AtomicU8::new(Stage::Fresh as u8),
             reason: AtomicU8::new(Reason::None as u8),
             subjects: AtomicU16::new(0),
-            token: Parker::new(),
+            token: Token::new(),
             fiber: Cell::new(None),
             join: Join::new(),
             code: &CodeOf::<F, T>::CODE,
@@ -615,7 +612,6 @@ impl Task {
     /// Waits until there is a token and takes it, or until `deadline`. On this task's own stack.
     #[track_caller]
     pub(crate) fn park(&self, deadline: Option<std::time::Instant>) {
-        // Acquire [token]: what was written before the `unpark`.
         if self.body.token.take() {
             return;
         }
@@ -623,40 +619,24 @@ impl Task {
             // It unwinds, and cannot leave its kernel thread.
             if let Some(home) = home::simulation() {
                 // SAFETY: the home of an entered context is valid.
-                _ = unsafe { home.as_ref() }.park_kernel_thread(&self.body.token, deadline);
+                _ = unsafe { home.as_ref() }.park_kernel_thread(self.body.token.parker(), deadline);
                 return;
             }
-            let park = || _ = self.body.token.park(deadline);
+            let park = || _ = self.body.token.parker().park(deadline);
             return self.keep_thread(Location::caller(), Reason::Park, || match deadline {
                 Some(_) => crate::wait::waiting(park),
                 None => crate::wait::napping(park),
             });
         }
-        let waiting = Waiting::new();
-        waiting.open();
-        // SAFETY: `waiting` is alive.
-        unsafe { waiting.waiter().as_ref() }.let_unpark();
-        // U1 is passed.
-        if self.body.token.take() && waiting.withdraw() {
-            return;
-        }
-        match waiting.park(Reason::Park, deadline) {
-            Verdict::CalledOff => crate::wait::unwind(),
-            Verdict::Retry | Verdict::TimedOut | Verdict::Chosen(_) => {
-                self.body.token.take();
-            }
+        if self.body.token.wait(&Waiting::new(), deadline) == Verdict::CalledOff {
+            crate::wait::unwind();
         }
     }
 
     /// Leaves a token, and ends a [`park`](Self::park) that waits for one.
     pub(crate) fn unpark(&self) {
-        // Release [token]: what was written before. U2 follows in `Waiter::unpark`.
-        self.body.token.unpark();
-        fence(SeqCst);
         // SAFETY: the caller has a share in this record.
-        if let Some(call) = unsafe { Waiter::unpark(NonNull::from(&self.waiter)) } {
-            call.wake();
-        }
+        unsafe { self.body.token.leave(NonNull::from(&self.waiter)) };
     }
 
     /// A further share, if the block is not free.

@@ -579,29 +579,4 @@ mod model {
             }
         });
     }
-
-    /// `unpark` ends a `park`, or leaves a token that `park` finds.
-    #[test]
-    fn a_token_is_found_or_the_wait_is_called() {
-        loom::model(|| {
-            let task = task();
-            let unparker = thread::spawn({
-                let task = Arc::clone(&task);
-                move || {
-                    task.cause[0].store(1, Relaxed);
-                    // SAFETY: the `Arc` keeps the waiter.
-                    unsafe { Waiter::unpark(NonNull::from(&task.waiter)) }
-                        .map(Call::wake)
-                        .is_some()
-                }
-            });
-            task.waiter.open();
-            task.waiter.let_unpark();
-            let found = task.cause[0].load(Relaxed) == 1;
-            if !(found && task.waiter.withdraw()) {
-                assert_eq!(park_and_run(&task), Verdict::Chosen(0));
-            }
-            drop(unparker.join());
-        });
-    }
 }
