@@ -20,24 +20,17 @@
 //! # How it ends
 //!
 //! [`Join`] holds who cares for the result.
-//!
-//! # Edges
-//!
-//! - `[subject]` the end of one wait, to those who look at the next.
 
 #![expect(
     unsafe_code,
     reason = "a record lies in a block of the slab, and holds any closure"
 )]
 
-use super::{join::Join, shares::Shares, token::Token};
+use super::{join::Join, shares::Shares, standing::Standing, token::Token};
 use crate::{
     base::{
         lock::Lock,
-        primitives::{
-            AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize,
-            Ordering::{Acquire, Relaxed, Release},
-        },
+        primitives::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering::Relaxed},
         slab::{self, BLOCK_BYTES},
     },
     coroutine::{fiber::Fiber, stack::StackClass},
@@ -63,9 +56,6 @@ use std::{
 
 /// What is left of a block for the closure, and later for the result.
 const PAYLOAD_BYTES: usize = BLOCK_BYTES - 128;
-
-/// How many waits it takes until a counted subject may look the same.
-pub(crate) const SUBJECTS: u32 = 1 << 16;
 
 /// What times in the queue are counted in, as a shift of nanoseconds: the count is good for two minutes.
 const QUEUED_UNIT: u32 = 8;
@@ -114,7 +104,7 @@ pub(crate) struct Task {
 struct Body {
     stage: AtomicU8,
     reason: AtomicU8,
-    /// How many counted subjects there were.
+    /// How many [counted](Task::set_counted_subject) subjects there were.
     subjects: AtomicU16,
     /// A token left by `unpark`; and where the kernel thread sleeps if this one waits as it unwinds.
     token: Token,
@@ -403,30 +393,34 @@ impl Task {
         unsafe { self.body.place.load(Relaxed).as_ref() }
     }
 
+    #[inline]
+    fn standing(&self) -> Standing<'_> {
+        Standing {
+            reason: &self.body.reason,
+            address: &self.body.subject,
+            count: &self.body.subjects,
+        }
+    }
+
     /// What it is about to wait for: an address, even, which its [reason](Self::reason) gives a meaning; odd
     /// if the wait has a deadline. For whoever runs it.
     ///
     /// It must be set before each wait with one of the reasons that have a meaning, to zero if need be.
     #[inline]
     pub(crate) fn set_subject(&self, address: usize) {
-        // Release [subject]: whoever sees it sees that the wait before is over.
-        self.body.subject.store(address, Release);
+        self.standing().set(address);
     }
 
     /// As [`set_subject`](Self::set_subject), and counts: whoever finds the same twice, within the time of
-    /// [`SUBJECTS`] waits, has seen one wait, and what it waited for was there all the time.
+    /// [`SUBJECTS`](super::SUBJECTS) waits, has seen one wait, and what it waited for was there all the time.
     #[inline]
     pub(crate) fn set_counted_subject(&self, address: usize) {
-        let count = self.body.subjects.load(Relaxed);
-        // Release [subject], too.
-        self.body.subjects.store(count.wrapping_add(1), Release);
-        self.set_subject(address);
+        self.standing().set_counted(address);
     }
 
-    /// What was [set](Self::set_subject), and the count.
-    pub(crate) fn subject(&self) -> (usize, u16) {
-        let subject = self.body.subject.load(Acquire); // Acquire [subject].
-        (subject, self.body.subjects.load(Acquire))
+    /// If it is surely parked: why, what was [set](Self::set_subject), and the count.
+    pub(crate) fn subject(&self) -> Option<(Reason, usize, u16)> {
+        self.standing().look(&self.waiter)
     }
 
     /// Since when it waits, in [ticks](clock::tick).
@@ -440,7 +434,7 @@ impl Task {
 
     #[inline]
     pub(crate) fn set_reason(&self, reason: Reason) {
-        self.body.reason.store(reason as u8, Relaxed);
+        self.standing().set_reason(reason);
     }
 
     /// It was made runnable, and is looked at this time: as a sample, or for a trace alone.
