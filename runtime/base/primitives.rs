@@ -6,7 +6,8 @@
 
 #[cfg(not(loom))]
 pub(crate) use self::system::{
-    futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier, yield_thread,
+    Fixed, futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier,
+    yield_thread,
 };
 #[cfg(not(loom))]
 pub(crate) use super::mutex::{Mutex, MutexGuard};
@@ -21,7 +22,8 @@ pub(crate) use std::{
 
 #[cfg(loom)]
 pub(crate) use self::model::{
-    futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier, yield_thread,
+    Fixed, futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier,
+    yield_thread,
 };
 #[cfg(loom)]
 pub(crate) use loom::{
@@ -73,6 +75,36 @@ macro_rules! const_fn {
 }
 pub(crate) use const_fn;
 
+/// An array of what is made of atomics, each made alike.
+#[cfg(not(loom))]
+macro_rules! array_of {
+    ($count:expr, $value:expr) => {
+        [const { $value }; $count]
+    };
+}
+#[cfg(loom)]
+macro_rules! array_of {
+    ($count:expr, $value:expr) => {
+        std::array::from_fn::<_, { $count }, _>(|_| $value)
+    };
+}
+pub(crate) use array_of;
+
+/// A static of what is made of atomics; a model makes it anew each time it runs.
+#[cfg(not(loom))]
+macro_rules! static_item {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        $(#[$meta])* static $name: $type = $value;
+    };
+}
+#[cfg(loom)]
+macro_rules! static_item {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        loom::lazy_static! { $(#[$meta])* static ref $name: $type = $value; }
+    };
+}
+pub(crate) use static_item;
+
 #[cfg(not(loom))]
 mod system {
     use super::AtomicU32;
@@ -80,6 +112,26 @@ mod system {
         ptr,
         time::{Duration, Instant},
     };
+
+    /// A value that is written before others find it and then only read; a model sees to that.
+    #[derive(Debug)]
+    #[repr(transparent)]
+    pub(crate) struct Fixed<T>(T);
+
+    impl<T> Fixed<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(value)
+        }
+
+        #[inline]
+        pub(crate) fn get(&self) -> &T {
+            &self.0
+        }
+
+        pub(crate) fn set(&mut self, value: T) {
+            self.0 = value;
+        }
+    }
 
     /// Sleeps while `word` is `expected`, until woken or `deadline`. May come back for no reason.
     pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<Instant>) {
@@ -164,6 +216,28 @@ mod model {
 
     fn sleepers<T>(f: impl FnOnce(&mut Vec<(usize, Thread)>) -> T) -> T {
         f(&mut SLEEPERS.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct Fixed<T>(loom::cell::UnsafeCell<T>);
+
+    // SAFETY: it is shared for reading alone, which the cell checks.
+    unsafe impl<T: Sync> Sync for Fixed<T> {}
+
+    impl<T> Fixed<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::cell::UnsafeCell::new(value))
+        }
+
+        pub(crate) fn get(&self) -> &T {
+            // SAFETY: it is written to by `&mut` alone.
+            self.0.with(|it| unsafe { &*it })
+        }
+
+        pub(crate) fn set(&mut self, value: T) {
+            // SAFETY: it is the caller's alone.
+            self.0.with_mut(|it| unsafe { *it = value });
+        }
     }
 
     /// As strong as the heavy one: a model cannot make others pass a barrier.
