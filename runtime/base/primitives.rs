@@ -20,6 +20,8 @@ pub(crate) use std::{
     },
 };
 
+#[cfg(all(test, loom))]
+pub(crate) use self::model::without_membarrier;
 #[cfg(loom)]
 pub(crate) use self::model::{
     Fixed, futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier,
@@ -207,6 +209,7 @@ mod model {
     use super::{AtomicU32, Ordering};
     use loom::thread::{self, Thread};
     use std::{
+        cell::Cell,
         sync::{Mutex, PoisonError},
         time::Instant,
     };
@@ -216,6 +219,25 @@ mod model {
 
     fn sleepers<T>(f: impl FnOnce(&mut Vec<(usize, Thread)>) -> T) -> T {
         f(&mut SLEEPERS.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    thread_local! {
+        /// The kernel has no `membarrier`, in the model that this kernel thread runs.
+        static REFUSED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Runs a model in which the kernel refuses `membarrier`: light barriers order nothing.
+    #[cfg(test)]
+    pub(crate) fn without_membarrier(model: impl FnOnce()) {
+        struct Ends;
+        impl Drop for Ends {
+            fn drop(&mut self) {
+                REFUSED.set(false);
+            }
+        }
+        REFUSED.set(true);
+        let _ends = Ends;
+        model();
     }
 
     #[derive(Debug)]
@@ -242,7 +264,9 @@ mod model {
 
     /// As strong as the heavy one: a model cannot make others pass a barrier.
     pub(crate) fn light_barrier() {
-        super::fence(Ordering::SeqCst);
+        if !REFUSED.get() {
+            super::fence(Ordering::SeqCst);
+        }
     }
 
     pub(crate) fn heavy_barrier(_membarrier: bool) {
@@ -265,19 +289,19 @@ mod model {
     /// clock: a deadline has passed.
     pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<Instant>) {
         if deadline.is_some() {
-            thread::yield_now();
             return;
         }
-        sleepers(|all| all.push((address(word), thread::current())));
         // The kernel compares under a lock of its own: it sees the latest value, as a swap does.
         let same = word.compare_exchange(expected, expected, Ordering::Relaxed, Ordering::Relaxed);
-        if same.is_ok() {
-            thread::park();
+        if same.is_err() {
+            return;
         }
-        sleepers(|all| {
-            let me = thread::current().id();
-            all.retain(|(at, it)| *at != address(word) || it.id() != me);
-        });
+        // No step of the model is between. Whoever comes before it wakes nobody: loom's `unpark` passes on what
+        // was written before, which the kernel does not promise.
+        let me = thread::current();
+        sleepers(|all| all.push((address(word), me.clone())));
+        thread::park();
+        sleepers(|all| all.retain(|(at, it)| *at != address(word) || it.id() != me.id()));
     }
 
     /// Wakes all who sleep on `word`: they look again by themselves.

@@ -38,6 +38,7 @@ pub(super) fn stop(stopped: &AtomicBool, membarrier: bool) {
 #[cfg(all(test, loom))]
 mod model {
     use super::{super::grip::Grip, AtomicBool, Relaxed, goes_on, goes_on_outside, stop};
+    use crate::base::primitives::without_membarrier;
     use loom::{sync::Arc, thread};
 
     struct Shared {
@@ -82,6 +83,11 @@ mod model {
     #[test]
     fn a_spawn_with_a_processor_is_refused_or_found() {
         explore(true, with_a_processor);
+    }
+
+    #[test]
+    fn a_spawn_with_a_processor_is_refused_or_found_without_membarrier() {
+        without_membarrier(|| explore(false, with_a_processor));
     }
 
     #[test]
