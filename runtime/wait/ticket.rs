@@ -229,10 +229,10 @@ impl Waiter {
             if word & PHASE != OPEN {
                 return false;
             }
-            // Acquire: nothing is received; what follows must not move up before it.
+            // Acquire: a partner that has handed its claim back is done with this waiter.
             match self
                 .ticket
-                .compare_exchange_weak(word, IDLE, AcqRel, Relaxed)
+                .compare_exchange_weak(word, IDLE, Acquire, Relaxed)
             {
                 Ok(_) => return true,
                 Err(now) => word = now,
@@ -449,21 +449,23 @@ mod model {
         AtomicUsize,
         Ordering::{Acquire, Relaxed, Release},
     };
-    use loom::{sync::Arc, thread};
+    use loom::{cell::UnsafeCell, sync::Arc, thread};
     use std::ptr::NonNull;
 
-    /// A waiter, how often it was queued (the queue's own edge), and what its winner wrote.
+    /// A waiter, how often it was queued (the queue's own edge), its stack, and what its winner wrote.
     #[repr(C)]
     struct Task {
         waiter: Waiter,
         queued: AtomicUsize,
+        stack: UnsafeCell<()>,
         cause: [AtomicUsize; 2],
     }
 
-    /// Puts the task into its queue.
+    /// Puts the task into its queue, from which a worker may take it at once.
     unsafe fn queue(waiter: NonNull<Waiter>) {
         // SAFETY: every waiter of these models is the first field of a task.
         let task = unsafe { waiter.cast::<Task>().as_ref() };
+        task.stack.with_mut(|_| ());
         task.queued.fetch_add(1, Release);
     }
 
@@ -471,18 +473,21 @@ mod model {
         Arc::new(Task {
             waiter: Waiter::new(queue),
             queued: AtomicUsize::new(0),
+            stack: UnsafeCell::new(()),
             cause: [AtomicUsize::new(0), AtomicUsize::new(0)],
         })
     }
 
-    /// The worker's side: parks the task, and runs it again when it is queued.
+    /// The worker's side: the task leaves its stack and is parked, and runs again when it is queued.
     fn park_and_run(task: &Task) -> Verdict {
+        task.stack.with_mut(|_| ());
         if !task.waiter.park() {
             while task.queued.load(Acquire) == 0 {
                 thread::yield_now();
             }
             task.queued.fetch_sub(1, Relaxed);
         }
+        task.stack.with_mut(|_| ());
         task.waiter.finish()
     }
 
