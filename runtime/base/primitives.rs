@@ -6,7 +6,7 @@
 
 #[cfg(not(loom))]
 pub(crate) use self::system::{
-    Fixed, futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier,
+    Fixed, Room, futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier,
     yield_thread,
 };
 #[cfg(not(loom))]
@@ -24,7 +24,7 @@ pub(crate) use std::{
 pub(crate) use self::model::without_membarrier;
 #[cfg(loom)]
 pub(crate) use self::model::{
-    Fixed, futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier,
+    Fixed, Room, futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier,
     yield_thread,
 };
 #[cfg(loom)]
@@ -133,6 +133,22 @@ mod system {
         pub(crate) fn set(&mut self, value: T) {
             self.0 = value;
         }
+    }
+
+    /// The room of a value that others reach by its address; a model sees to it that each use of it comes before its
+    /// end, which loom does not know of atomics.
+    #[derive(Debug)]
+    pub(crate) struct Room;
+
+    impl Room {
+        pub(crate) const fn new() -> Self {
+            Self
+        }
+
+        /// The value is used.
+        #[inline(always)]
+        #[expect(clippy::unused_self, reason = "a model uses it")]
+        pub(crate) fn enter(&self) {}
     }
 
     /// Sleeps while `word` is `expected`, until woken or `deadline`. May come back for no reason.
@@ -259,6 +275,31 @@ mod model {
         pub(crate) fn set(&mut self, value: T) {
             // SAFETY: it is the caller's alone.
             self.0.with_mut(|it| unsafe { *it = value });
+        }
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct Room(loom::cell::UnsafeCell<()>);
+
+    // SAFETY: the cell holds nothing.
+    unsafe impl Sync for Room {}
+
+    impl Room {
+        pub(crate) fn new() -> Self {
+            Self(loom::cell::UnsafeCell::new(()))
+        }
+
+        pub(crate) fn enter(&self) {
+            self.0.with(|_| ());
+        }
+    }
+
+    impl Drop for Room {
+        fn drop(&mut self) {
+            // A model that fails unwinds.
+            if !std::thread::panicking() {
+                self.0.with_mut(|_| ());
+            }
         }
     }
 

@@ -246,6 +246,7 @@ mod model {
             });
             _ = self.join.wait_with(&waiting, || ());
             other.join().expect("no panic");
+            drop(waiting);
             self.join();
         }
 
