@@ -234,7 +234,9 @@ mod model {
                 thread::spawn(move || add(&shared))
             });
             add(&shared);
-            others.map(|it| it.join().expect("a section"));
+            for other in others {
+                other.join().expect("a section");
+            }
             // SAFETY: all have ended.
             shared.count.with(|it| assert_eq!(unsafe { *it }, 3));
         });

@@ -202,10 +202,8 @@ mod model {
 
         fn take(&self) {
             // SAFETY: what is checked here.
-            self.result.with_mut(|it| unsafe {
-                assert_eq!(*it, 1, "there is no result");
-                *it = 2;
-            });
+            let found = self.result.with_mut(|it| unsafe { it.replace(2) });
+            assert_eq!(found, 1, "there is no result");
             self.taken.fetch_add(1, Relaxed);
         }
 
