@@ -165,7 +165,8 @@ impl RuntimeBuilder {
     ///
     /// For the whole process, from when this runtime is built. It is for finding errors: a park takes some
     /// ten microseconds more, and a few KiB of the green thread's stack, so those should not be the smallest.
-    /// Names are looked up for the dump alone.
+    /// Names are looked up for the dump alone. `std` lets one kernel thread at a time take a backtrace or look up
+    /// names, so the others that would park meanwhile wait for it.
     ///
     /// # Examples
     ///

@@ -83,6 +83,7 @@ const UNSAFE: &[&str] = &[
     "runtime/scheduler/shutdown.rs",
     "runtime/scheduler/worker.rs",
     "runtime/scheduler/worker/calls.rs",
+    "runtime/scheduler/worker/watched.rs",
     "runtime/sim/explorer.rs",
     "runtime/sim/home.rs",
     "runtime/sim/simulation.rs",

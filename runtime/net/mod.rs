@@ -18,7 +18,7 @@
 //!
 //! Names are resolved by the system, away from the workers.
 //!
-//! Inside a [simulation](crate::sim), TCP and UDP sockets are ends of [its own network](crate::sim::net),
+//! Inside a [simulation](crate::sim), sockets are ends of [its own network](crate::sim::net),
 //! and the kernel does not see them.
 
 mod names;
@@ -129,7 +129,6 @@ macro_rules! common {
             }
 
             /// An end of a simulated network.
-            #[allow(dead_code, clippy::allow_attributes, reason = "some are never simulated")]
             fn of_simulated(end: $simulated) -> Self {
                 Self {
                     socket: Arc::new(Socket::simulated(end)),
@@ -396,7 +395,8 @@ macro_rules! listening {
             ///
             /// # Panics
             ///
-            /// If the listener has clones and there is no descriptor left for a duplicate.
+            /// If the listener has clones and there is no descriptor left for a duplicate; if it was made in a
+            /// [simulation](crate::sim::net).
             #[track_caller]
             fn from(listener: $name) -> Self {
                 let taken = Socket::take(listener.socket);

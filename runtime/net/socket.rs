@@ -38,12 +38,9 @@ use crate::{
     },
 };
 use std::{
-    convert::Infallible,
     fmt,
     io::{self, IoSlice},
-    marker::PhantomData,
     mem,
-    ops::Deref,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     sync::{Arc, OnceLock},
     time::Duration,
@@ -57,7 +54,7 @@ const LAST_LOOK: Duration = Duration::from_millis(10);
 const MOST_BUFFERS: usize = libc::UIO_MAXIOV as usize;
 
 /// A descriptor of type `T`, or a simulated socket, and its source.
-pub(crate) struct Socket<T, S = Never<T>> {
+pub(crate) struct Socket<T, S> {
     /// Goes first: the poller forgets a descriptor before it is closed.
     watch: Watch,
     inner: Inner<T, S>,
@@ -79,47 +76,6 @@ macro_rules! either {
     };
 }
 pub(crate) use either;
-
-/// What there is of sockets that no simulation has.
-pub(crate) struct Never<T>(Infallible, PhantomData<T>);
-
-impl<T> Endpoint for Never<T> {
-    fn source(&self) -> Arc<Source> {
-        match self.0 {}
-    }
-
-    fn hang_up(&self) {
-        match self.0 {}
-    }
-
-    fn describe(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {}
-    }
-}
-
-impl<T> io::Read for &Never<T> {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        match self.0 {}
-    }
-}
-
-impl<T> io::Write for &Never<T> {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        match self.0 {}
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self.0 {}
-    }
-}
-
-impl<T> Deref for Never<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        match self.0 {}
-    }
-}
 
 /// What it means that a read got less than it asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,6 +212,10 @@ impl<T: AsFd, S: Endpoint> Socket<T, S> {
     ) -> io::Result<R> {
         if !self.watch.nonblocking {
             return self.away(call);
+        }
+        if let Inner::Simulated(_) = self.inner {
+            // There it is told.
+            return self.wait(Direction::Write, call);
         }
         let mut pause = FIRST_LOOK;
         let next = || {

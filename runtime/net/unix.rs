@@ -1,15 +1,21 @@
 //! Sockets of this machine, by path: `std::os::unix::net`'s names, signatures and errors.
 //!
 //! They wait and differ from std as those of [`net`](super) do.
+//!
+//! Inside a [simulation](crate::sim) they never reach the kernel, and their paths are names of the simulation
+//! alone: [`sim::net`](crate::sim::net#unix-sockets) says what holds there.
 
 #![expect(unsafe_code, reason = "a raw descriptor may be taken over")]
 
 use super::{
     Shutdown, accepted, common, delegate, either, listening,
-    socket::{Inner, Never, Short, Socket, is_ours, send, send_vectored},
+    socket::{Inner, Short, Socket, is_ours, send, send_vectored},
     stream_io, timeouts,
 };
-use crate::wait::{blocking, source::Direction};
+use crate::{
+    sim::net::{Listener, LocalDatagram, Network, Stream},
+    wait::{blocking, source::Direction},
+};
 use std::{
     fmt,
     io::{self, IoSlice, IoSliceMut, Read, Write},
@@ -41,14 +47,14 @@ pub use std::os::unix::net::SocketAddr;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct UnixStream {
-    socket: Arc<Socket<system::UnixStream>>,
+    socket: Arc<Socket<system::UnixStream, Stream<SocketAddr>>>,
 }
 
 common!(
     UnixStream,
     system::UnixStream,
     system::UnixStream,
-    Never<system::UnixStream>
+    Stream<SocketAddr>
 );
 timeouts!(UnixStream, system::UnixStream);
 stream_io!(UnixStream, Short::Unknown);
@@ -83,6 +89,14 @@ impl UnixStream {
     /// As [`connect`](Self::connect).
     #[track_caller]
     pub fn connect_addr(socket_addr: &SocketAddr) -> io::Result<Self> {
+        if let Some(network) = Network::current() {
+            let stream = Self::of_simulated(Stream::connect_name(network, socket_addr)?);
+            stream.socket.wait(Direction::Write, |it| match it {
+                Inner::Simulated(end) => end.connected(),
+                Inner::System(_) => Ok(()),
+            })?;
+            return Ok(stream);
+        }
         match mio::net::UnixStream::connect_addr(socket_addr) {
             Ok(stream) => Ok(Self::of(OwnedFd::from(stream).into())),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -101,6 +115,10 @@ impl UnixStream {
     ///
     /// The system's.
     pub fn pair() -> io::Result<(Self, Self)> {
+        if let Some(network) = Network::current() {
+            let (one, other) = Stream::pair(network)?;
+            return Ok((Self::of_simulated(one), Self::of_simulated(other)));
+        }
         let (one, other) = mio::net::UnixStream::pair()?;
         let [one, other] = [one, other].map(|it| Self::of(OwnedFd::from(it).into()));
         Ok((one, other))
@@ -125,14 +143,14 @@ impl UnixStream {
 /// ```
 pub struct UnixListener {
     /// mio's, because it gives out connections in non-blocking mode with one system call.
-    socket: Arc<Socket<mio::net::UnixListener>>,
+    socket: Arc<Socket<mio::net::UnixListener, Listener<SocketAddr>>>,
 }
 
 common!(
     UnixListener,
     mio::net::UnixListener,
     system::UnixListener,
-    Never<mio::net::UnixListener>
+    Listener<SocketAddr>
 );
 
 listening!(
@@ -154,7 +172,7 @@ impl UnixListener {
     ///
     /// The system's: `AddrInUse` if the path exists.
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<Self> {
-        mio::net::UnixListener::bind(path).map(Self::of)
+        Self::bind_addr(&SocketAddr::from_pathname(path)?)
     }
 
     /// As [`bind`](Self::bind), for addresses of any kind.
@@ -163,7 +181,10 @@ impl UnixListener {
     ///
     /// As [`bind`](Self::bind).
     pub fn bind_addr(socket_addr: &SocketAddr) -> io::Result<Self> {
-        mio::net::UnixListener::bind_addr(socket_addr).map(Self::of)
+        match Network::current() {
+            Some(network) => Listener::bind_name(network, socket_addr).map(Self::of_simulated),
+            None => mio::net::UnixListener::bind_addr(socket_addr).map(Self::of),
+        }
     }
 
     /// Waits for a connection.
@@ -175,10 +196,16 @@ impl UnixListener {
     /// `NotConnected` if the listener was [closed](Self::close).
     #[track_caller]
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (stream, address) = self.socket.wait(Direction::Read, |it| {
-            accepted(|| either!(it, it => it.accept()))
-        })?;
-        Ok((UnixStream::of(OwnedFd::from(stream).into()), address))
+        self.socket.wait(Direction::Read, |it| {
+            accepted(|| match it {
+                Inner::System(it) => it
+                    .accept()
+                    .map(|(it, from)| (UnixStream::of(OwnedFd::from(it).into()), from)),
+                Inner::Simulated(it) => it
+                    .accept()
+                    .map(|(it, from)| (UnixStream::of_simulated(it), from)),
+            })
+        })
     }
 }
 
@@ -207,14 +234,14 @@ impl<'a> IntoIterator for &'a UnixListener {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct UnixDatagram {
-    socket: Arc<Socket<system::UnixDatagram>>,
+    socket: Arc<Socket<system::UnixDatagram, LocalDatagram>>,
 }
 
 common!(
     UnixDatagram,
     system::UnixDatagram,
     system::UnixDatagram,
-    Never<system::UnixDatagram>
+    LocalDatagram
 );
 timeouts!(UnixDatagram, system::UnixDatagram);
 
@@ -229,7 +256,8 @@ delegate! { UnixDatagram:
     /// The address that it was connected to.
     fn peer_addr(&self) -> SocketAddr;
 
-    /// Ends receiving, sending or both, for everybody who has this socket.
+    /// Ends receiving, sending or both, for everybody who has this socket. Whoever receives then, or waits to,
+    /// gets what has come before, and after that an empty datagram of nobody.
     fn shutdown(&self, how: Shutdown) -> ();
 }
 
@@ -240,7 +268,7 @@ impl UnixDatagram {
     ///
     /// The system's: `AddrInUse` if the path exists.
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<Self> {
-        Self::fresh(system::UnixDatagram::bind(path)?)
+        Self::bind_addr(&SocketAddr::from_pathname(path)?)
     }
 
     /// As [`bind`](Self::bind), for addresses of any kind.
@@ -249,7 +277,10 @@ impl UnixDatagram {
     ///
     /// As [`bind`](Self::bind).
     pub fn bind_addr(socket_addr: &SocketAddr) -> io::Result<Self> {
-        Self::fresh(system::UnixDatagram::bind_addr(socket_addr)?)
+        match Network::current() {
+            Some(network) => LocalDatagram::bind(network, socket_addr).map(Self::of_simulated),
+            None => Self::fresh(system::UnixDatagram::bind_addr(socket_addr)?),
+        }
     }
 
     /// Makes a socket without an address.
@@ -258,7 +289,10 @@ impl UnixDatagram {
     ///
     /// The system's.
     pub fn unbound() -> io::Result<Self> {
-        Self::fresh(system::UnixDatagram::unbound()?)
+        match Network::current() {
+            Some(network) => LocalDatagram::unbound(network).map(Self::of_simulated),
+            None => Self::fresh(system::UnixDatagram::unbound()?),
+        }
     }
 
     /// Makes two sockets that are connected to each other.
@@ -267,6 +301,10 @@ impl UnixDatagram {
     ///
     /// The system's.
     pub fn pair() -> io::Result<(Self, Self)> {
+        if let Some(network) = Network::current() {
+            let (one, other) = LocalDatagram::pair(network)?;
+            return Ok((Self::of_simulated(one), Self::of_simulated(other)));
+        }
         let (one, other) = system::UnixDatagram::pair()?;
         Ok((Self::fresh(one)?, Self::fresh(other)?))
     }
@@ -278,7 +316,7 @@ impl UnixDatagram {
     /// The system's, or `NotConnected` if the socket was [closed](Self::close).
     #[track_caller]
     pub fn connect<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
-        self.socket.call(|it| either!(it, it => it.connect(path)))
+        self.connect_addr(&SocketAddr::from_pathname(path)?)
     }
 
     fn fresh(system: system::UnixDatagram) -> io::Result<Self> {
@@ -295,10 +333,7 @@ impl UnixDatagram {
     /// the socket was [closed](Self::close).
     #[track_caller]
     pub fn send_to<P: AsRef<Path>>(&self, buf: &[u8], path: P) -> io::Result<usize> {
-        let path = path.as_ref();
-        // The kernel tells nobody but the connected that a receiver has room.
-        self.socket
-            .wait_by_looking(|it| either!(it, it => it.send_to(buf, path)))
+        self.send_to_addr(buf, &SocketAddr::from_pathname(path)?)
     }
 
     /// As [`send_to`](Self::send_to), for addresses of any kind.
@@ -308,6 +343,7 @@ impl UnixDatagram {
     /// As [`send_to`](Self::send_to).
     #[track_caller]
     pub fn send_to_addr(&self, buf: &[u8], socket_addr: &SocketAddr) -> io::Result<usize> {
+        // The kernel tells nobody but the connected that a receiver has room.
         self.socket
             .wait_by_looking(|it| either!(it, it => it.send_to_addr(buf, socket_addr)))
     }
@@ -332,8 +368,13 @@ impl UnixDatagram {
     /// the socket was [closed](Self::close).
     #[track_caller]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket
-            .wait(Direction::Read, |it| either!(it, it => it.recv_from(buf)))
+        self.socket.wait(Direction::Read, |it| match it {
+            Inner::Simulated(it) => it.recv_from(buf),
+            Inner::System(it) => match it.recv_from(buf) {
+                Err(error) if is_end(it, &error) => Ok((0, SocketAddr::from_pathname("")?)),
+                received => received,
+            },
+        })
     }
 
     /// Waits for a datagram and returns its length; what does not fit into `buf` is lost.
@@ -343,7 +384,28 @@ impl UnixDatagram {
     /// As [`recv_from`](Self::recv_from).
     #[track_caller]
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket
-            .wait(Direction::Read, |it| either!(it, it => it.recv(buf)))
+        self.socket.wait(Direction::Read, |it| match it {
+            Inner::Simulated(it) => it.recv(buf),
+            Inner::System(it) => match it.recv(buf) {
+                Err(error) if is_end(it, &error) => Ok(0),
+                received => received,
+            },
+        })
     }
+}
+
+/// Whether a call got nothing because receiving was shut down. The system tells only those calls that block,
+/// by an empty datagram of nobody.
+fn is_end(socket: &system::UnixDatagram, error: &io::Error) -> bool {
+    if error.kind() != io::ErrorKind::WouldBlock {
+        return false;
+    }
+    let mut asked = libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events: libc::POLLRDHUP,
+        revents: 0,
+    };
+    // SAFETY: it is one of these, ours for the call, which does not wait.
+    let answers = unsafe { libc::poll(&raw mut asked, 1, 0) };
+    answers == 1 && asked.revents & libc::POLLRDHUP != 0
 }

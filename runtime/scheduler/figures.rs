@@ -29,6 +29,7 @@ impl Scheduler {
         let queued = (queued + self.injector.len()) as u64;
         let running = running.min(live);
         let runnable = queued.min(live - running);
+        let parks: u64 = self.processors.iter().map(|it| it.front().parks()).sum();
         let (take_overs, take_overs_refused) = self.beside.counts();
         let mut metrics = Metrics {
             workers: self.processors.len() as u64,
@@ -42,7 +43,7 @@ impl Scheduler {
             running,
             runnable,
             parked: live - running - runnable,
-            parks: sum(|it| &it.parks),
+            parks: parks + self.outside.parks.load(Relaxed),
             steals: sum(|it| &it.steals),
             polls: sum(|it| &it.polls),
             timers: self.processors.iter().map(|it| it.alarms() as u64).sum(),

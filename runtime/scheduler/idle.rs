@@ -4,7 +4,7 @@
 //! worker's own queue wakes nobody: that worker is awake and will come to it. Others are woken
 //!
 //! - by a push from outside, if nobody searches;
-//! - by a worker that has had more than enough to do for 63 turns;
+//! - by a worker that has had more than enough to do for 67 turns;
 //! - by the last searcher that finds work, if there is more;
 //! - by the monitor, if a worker does not come to what it has.
 //!

@@ -22,6 +22,7 @@ mod beside;
 mod census;
 mod doze;
 mod figures;
+mod front;
 mod grip;
 mod idle;
 pub(crate) mod kernel;
@@ -125,6 +126,8 @@ struct Spare {
 struct Outside {
     spawned: AtomicU64,
     finished: AtomicU64,
+    /// By threads that had lost their processor.
+    parks: AtomicU64,
     /// How many green threads were made runnable: one in 64 is looked at.
     injected: AtomicU64,
     run_delay: Buckets,
@@ -167,6 +170,7 @@ impl Scheduler {
             outside: Outside {
                 spawned: AtomicU64::new(0),
                 finished: AtomicU64::new(0),
+                parks: AtomicU64::new(0),
                 injected: AtomicU64::new(0),
                 run_delay: Buckets::new(),
             },
@@ -191,13 +195,10 @@ impl Scheduler {
 
     /// Of a runtime that is built here: on a thread of another, what that one's began with.
     fn origin_here() -> Origin {
-        let own = kernel::this_thread_id();
-        let builder = monitor::runtimes().into_iter().find(|it| {
-            let workers = it.workers.lock();
-            workers
-                .iter()
-                .any(|slot| slot.alive && slot.worker.tid() == own)
-        });
+        // SAFETY: the home of an entered context is valid.
+        let number = home::home().map(|it| unsafe { it.as_ref() }.number());
+        let mut runtimes = monitor::runtimes().into_iter();
+        let builder = number.and_then(|number| runtimes.find(|it| it.number == number));
         builder.map_or_else(Origin::here, |it| it.origin)
     }
 
@@ -304,7 +305,7 @@ impl Scheduler {
             let worker = lent.remove(place);
             let taken = worker.take_lent().then(|| {
                 worker.note_beside(why);
-                worker.processor_of_taken()
+                worker.own_processor()
             });
             drop(lent);
             match taken.flatten() {

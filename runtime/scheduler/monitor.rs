@@ -400,14 +400,14 @@ impl Scheduler {
                 }
                 // It was lent for want of a thread, or was given an alarm since: nobody else will look.
                 look.busy |= worker
-                    .processor_of_taken()
+                    .own_processor()
                     .is_some_and(|it| it.has_work() || it.first_alarm() != u64::MAX);
                 continue;
             }
-            let Some(processor) = worker.processor_of_taken() else {
+            let Some(processor) = worker.own_processor() else {
                 continue;
             };
-            if !worker.grip().is_held() || worker.grip().is_inside() {
+            if !worker.grip().is_held() || worker.is_inside() {
                 if let Some(limit) = self.config().warn_stalls
                     && !worker.grip().is_held()
                     && worker.turn() == worker.seen.turn.load(Relaxed)
@@ -425,7 +425,7 @@ impl Scheduler {
     /// Something waits for this worker's processor.
     fn wanted(&self, worker: &Worker, now: u64, unpolled: bool) -> bool {
         let works = worker
-            .processor_of_taken()
+            .own_processor()
             .is_some_and(|it| it.has_work() || it.first_alarm() <= now);
         works || !self.injector.is_empty() || (unpolled && self.idle.asleep() == 0)
     }
@@ -467,9 +467,9 @@ impl Scheduler {
         look.urgent = true;
         if self.idle.asleep() > 0 || self.idle.searching() > 0 {
             if processor.has_slot()
-                && let Some(Some(task)) = worker.grip().with_locked(|| {
+                && let Some(Some(task)) = worker.with_locked(|| {
                     // Not `processor`, which it may have lost since.
-                    worker.processor_of_taken().and_then(Processor::take_slot)
+                    worker.own_processor().and_then(Processor::take_slot)
                 })
             {
                 self.inject(task);
@@ -538,7 +538,7 @@ impl Scheduler {
     }
 
     /// Gives the processor of a worker that is stuck in that turn to another.
-    fn take_over(&self, worker: &Worker, turn: u32, computing: bool) {
+    fn take_over(&self, worker: &Worker, turn: u64, computing: bool) {
         // One that waits for a processor of the machine does not use its time, and yet it computes.
         let why = if computing || kernel::is_runnable(worker.tid()) {
             Why::Computes
@@ -549,12 +549,12 @@ impl Scheduler {
             return self.beside.count_refused();
         }
         let stuck = || {
-            let processor = worker.processor_of_taken();
+            let processor = worker.own_processor();
             let processor = processor.filter(|_| worker.turn() == turn)?;
             worker.note_beside(why);
             Some(processor)
         };
-        match worker.grip().take(stuck) {
+        match worker.take(stuck) {
             Some(processor) => {
                 if why == Why::Computes {
                     worker.set_batch();

@@ -28,11 +28,12 @@
     reason = "its owner touches its own part through a shared reference"
 )]
 
+use super::front::{Front, SAMPLE, TRACE};
 use crate::{
     base::{
         lock::Lock,
         primitives::{
-            AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
+            AtomicBool, AtomicPtr, AtomicU64, AtomicUsize,
             Ordering::{Acquire, Relaxed, Release, SeqCst},
             fence,
         },
@@ -78,18 +79,16 @@ struct Sleeper(NonNull<Waiter>);
 // SAFETY: it is only used under the clock's lock, as long as the alarm is set.
 unsafe impl Send for Sleeper {}
 
-/// A processor.
+/// A processor. `repr(C)`: its front's address is its own. Aligned, as its neighbour is another thread's.
 #[derive(Debug)]
+#[repr(C, align(128))]
 pub(crate) struct Processor {
-    pub(crate) index: usize,
-    /// Own; the monitor looks whether it is null.
-    slot: AtomicPtr<Task>,
+    /// Own.
+    front: Front,
     /// Own, as the slot: the first of a queue, out of it already, and on its way into the caches.
     ahead: AtomicPtr<Task>,
-    /// Which turns are looked at: [`SAMPLE`]. Zero nearly always, so that a switch costs no more than to
-    /// see that.
-    attention: AtomicU32,
     own: Own,
+    pub(crate) index: usize,
     stealers: [Stealer<Runnable>; 2],
     alarms: Lock<Alarms<Sleeper>>,
     /// When the first alarm is due, for those who look without the lock; never later than it is.
@@ -105,7 +104,6 @@ struct Own {
     ready: Deque<Runnable>,
     /// Those that never ran.
     fresh: Deque<Runnable>,
-    tick: Cell<u32>,
     slot_runs: Cell<u32>,
     /// How many were taken out of `ready`; it wraps.
     popped: Cell<u32>,
@@ -126,7 +124,6 @@ struct Own {
 pub(crate) struct Counters {
     pub(crate) spawned: AtomicU64,
     pub(crate) finished: AtomicU64,
-    pub(crate) parks: AtomicU64,
     pub(crate) steals: AtomicU64,
     pub(crate) polls: AtomicU64,
     /// How long those that were looked at were runnable.
@@ -139,18 +136,12 @@ impl Counters {
         Self {
             spawned: zero(),
             finished: zero(),
-            parks: zero(),
             steals: zero(),
             polls: zero(),
             run_delay: Buckets::new(),
         }
     }
 }
-
-/// The next that becomes runnable is looked at: how long until it runs?
-const SAMPLE: u32 = 1;
-/// Every turn is.
-pub(crate) const TRACE: u32 = 2;
 
 fn trace() -> u32 {
     if trace::is_on() { TRACE } else { 0 }
@@ -176,15 +167,13 @@ impl Processor {
     ) -> io::Result<Self> {
         let (ready, fresh) = (Deque::new_fifo(), Deque::new_fifo());
         Ok(Self {
-            index,
-            slot: AtomicPtr::new(ptr::null_mut()),
+            front: Front::new(),
             ahead: AtomicPtr::new(ptr::null_mut()),
-            attention: AtomicU32::new(0),
+            index,
             stealers: [ready.stealer(), fresh.stealer()],
             own: Own {
                 ready,
                 fresh,
-                tick: Cell::new(0),
                 slot_runs: Cell::new(0),
                 popped: Cell::new(0),
                 sleepers_until: Cell::new(0),
@@ -201,10 +190,27 @@ impl Processor {
         })
     }
 
+    /// The head of it.
+    #[inline]
+    pub(crate) fn front(&self) -> &Front {
+        &self.front
+    }
+
+    /// Its [front](Self::front), as a pointer from which [`of_front`](Self::of_front) leads back.
+    pub(crate) fn as_front(&self) -> *const Front {
+        ptr::from_ref(self).cast()
+    }
+
+    /// The processor of which that is the front, by [`as_front`](Self::as_front). Null stays null.
+    #[inline]
+    pub(crate) fn of_front(front: *const Front) -> *const Self {
+        front.cast()
+    }
+
     /// Own: lets `task` run next, and what was to run next after others.
     #[inline]
     pub(crate) fn run_next(&self, task: NonNull<Task>) {
-        if self.attention.load(Relaxed) != 0 {
+        if self.front.attention.load(Relaxed) != 0 {
             self.becomes_runnable(task);
         }
         self.put_next(task);
@@ -213,22 +219,11 @@ impl Processor {
     /// Own: as [`run_next`](Self::run_next), for one that was runnable before.
     #[inline]
     pub(crate) fn put_next(&self, task: NonNull<Task>) {
-        let displaced = self.slot.load(Relaxed);
-        self.slot.store(task.as_ptr(), Relaxed);
+        let displaced = self.front.slot.load(Relaxed);
+        self.front.slot.store(task.as_ptr(), Relaxed);
         if let Some(displaced) = NonNull::new(displaced) {
             self.run_later(displaced);
         }
-    }
-
-    /// Own: as [`run_next`](Self::run_next), if nothing was to run next and nobody looks. If this returns
-    /// `false`, nothing was done.
-    #[inline]
-    pub(crate) fn run_next_simply(&self, task: NonNull<Task>) -> bool {
-        let simple = self.attention.load(Relaxed) == 0 && self.slot.load(Relaxed).is_null();
-        if simple {
-            self.slot.store(task.as_ptr(), Relaxed);
-        }
-        simple
     }
 
     /// Own: lets `task` run after those that are in its queue.
@@ -253,7 +248,7 @@ impl Processor {
     /// Which turns are looked at.
     #[inline]
     pub(crate) fn attention(&self) -> u32 {
-        self.attention.load(Relaxed)
+        self.front.attention.load(Relaxed)
     }
 
     /// Own: the next that becomes runnable is looked at; and a trace may have begun or ended.
@@ -263,16 +258,16 @@ impl Processor {
 
     /// Own: a trace may have begun or ended.
     pub(crate) fn look_for_trace(&self) {
-        self.set_attention(self.attention.load(Relaxed) & SAMPLE);
+        self.set_attention(self.front.attention.load(Relaxed) & SAMPLE);
     }
 
     fn set_attention(&self, sample: u32) {
         let before = trace();
-        self.attention.store(sample | before, Relaxed);
+        self.front.attention.store(sample | before, Relaxed);
         // T3: this is written, then T4: whether a trace is written is read again.
         fence(SeqCst);
         if trace() != before {
-            self.attention.store(sample | trace(), Relaxed);
+            self.front.attention.store(sample | trace(), Relaxed);
         }
     }
 
@@ -280,39 +275,31 @@ impl Processor {
     /// same time, it has seen that, or this comes last.
     pub(crate) fn trace_changes(&self) {
         // A sample that is due stays so, but for one that begins or ends at this very instant.
-        let sample = self.attention.load(Relaxed) & SAMPLE;
-        self.attention.store(sample | trace(), Relaxed);
+        let sample = self.front.attention.load(Relaxed) & SAMPLE;
+        self.front.attention.store(sample | trace(), Relaxed);
     }
 
     /// Own: `task` becomes runnable while somebody looks: notes when.
     #[cold]
     pub(crate) fn becomes_runnable(&self, task: NonNull<Task>) {
-        let attention = self.attention.load(Relaxed);
-        self.attention.store(attention & !SAMPLE, Relaxed);
+        let attention = self.front.attention.load(Relaxed);
+        self.front.attention.store(attention & !SAMPLE, Relaxed);
         // SAFETY: a runnable task is alive.
         unsafe { task.as_ref() }.queued_at(clock::raw_ns(), attention & SAMPLE != 0);
     }
 
-    /// Own: one turn begins; every so many turns it is time to look around.
-    #[inline]
-    pub(crate) fn tick(&self) -> u32 {
-        let tick = self.own.tick.get().wrapping_add(1);
-        self.own.tick.set(tick);
-        tick
-    }
-
-    /// Own: how many turns have begun; it wraps.
+    /// How many turns have begun; it wraps.
     pub(crate) fn turns(&self) -> u32 {
-        self.own.tick.get()
+        self.front.turns()
     }
 
     /// Own: what is to run now, of what this processor has. `others` says whether anybody else waits
     /// for a turn.
     #[inline]
     pub(crate) fn next(&self, others: impl Fn() -> bool) -> Option<NonNull<Task>> {
-        let slot = self.slot.load(Relaxed);
+        let slot = self.front.slot.load(Relaxed);
         if let Some(task) = NonNull::new(slot) {
-            self.slot.store(ptr::null_mut(), Relaxed);
+            self.front.slot.store(ptr::null_mut(), Relaxed);
             let runs = self.own.slot_runs.get() + 1;
             if runs <= SLOT_RUNS {
                 self.own.slot_runs.set(runs);
@@ -341,7 +328,7 @@ impl Processor {
     /// Own: the first out of the queues, for the turn that is so many away.
     #[inline]
     fn pop(&self, turns: u32) -> Option<NonNull<Task>> {
-        let tick = self.own.tick.get().wrapping_add(turns);
+        let tick = self.front.turns().wrapping_add(turns);
         if tick.is_multiple_of(FRESH_TURN)
             && let Some(task) = self.own.fresh.pop()
         {
@@ -382,7 +369,7 @@ impl Processor {
 
     /// Own: takes one that no thief would find: what is in the slot, or else what is out of its queue early.
     pub(crate) fn take_slot(&self) -> Option<NonNull<Task>> {
-        [&self.slot, &self.ahead].into_iter().find_map(take)
+        [&self.front.slot, &self.ahead].into_iter().find_map(take)
     }
 
     /// Something is in the slot or a queue: a hint to those who do not own them.
@@ -392,7 +379,7 @@ impl Processor {
 
     /// There is one that no thief would find: a hint.
     pub(crate) fn has_slot(&self) -> bool {
-        !self.slot.load(Relaxed).is_null() || !self.ahead.load(Relaxed).is_null()
+        !self.front.slot.load(Relaxed).is_null() || !self.ahead.load(Relaxed).is_null()
     }
 
     pub(crate) fn has_queue(&self) -> bool {
@@ -402,7 +389,8 @@ impl Processor {
     /// How many are in the slot and the queues: a hint.
     pub(crate) fn queued(&self) -> usize {
         let queues: usize = self.stealers.iter().map(Stealer::len).sum();
-        let held = [&self.slot, &self.ahead].map(|it| usize::from(!it.load(Relaxed).is_null()));
+        let held =
+            [&self.front.slot, &self.ahead].map(|it| usize::from(!it.load(Relaxed).is_null()));
         queues + held[0] + held[1]
     }
 
@@ -542,7 +530,7 @@ impl Processor {
         let mut calls = due.drain(..);
         if earlier {
             calls.for_each(Call::wake);
-            if let Some(last) = take(&self.slot) {
+            if let Some(last) = take(&self.front.slot) {
                 self.run_later(last);
             }
         } else if let Some(first) = calls.next() {

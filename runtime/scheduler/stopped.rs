@@ -37,12 +37,17 @@ pub(super) fn stop(stopped: &AtomicBool, membarrier: bool) {
 
 #[cfg(all(test, loom))]
 mod model {
-    use super::{super::grip::Grip, AtomicBool, Relaxed, goes_on, goes_on_outside, stop};
+    use super::{
+        super::{front::Front, grip::Grip},
+        AtomicBool, Relaxed, goes_on, goes_on_outside, stop,
+    };
     use crate::base::primitives::without_membarrier;
     use loom::{sync::Arc, thread};
 
     struct Shared {
         grip: Grip,
+        /// Of the spawner's processor.
+        front: Front,
         stopped: AtomicBool,
         /// The record is in the slab.
         there: AtomicBool,
@@ -51,14 +56,14 @@ mod model {
     /// Whatever is spawned at the end is refused or found.
     fn explore(membarrier: bool, spawner_goes_on: fn(&Shared) -> bool) {
         loom::model(move || {
-            let grip = Grip::new(membarrier);
-            grip.get();
-            grip.leave();
             let shared = Arc::new(Shared {
-                grip,
+                grip: Grip::new(membarrier),
+                front: Front::new(),
                 stopped: AtomicBool::new(false),
                 there: AtomicBool::new(false),
             });
+            shared.grip.set_own(&shared.front);
+            shared.grip.get();
             let spawner = thread::spawn({
                 let shared = Arc::clone(&shared);
                 move || {
@@ -74,7 +79,8 @@ mod model {
     }
 
     fn with_a_processor(shared: &Shared) -> bool {
-        assert!(shared.grip.enter_again(), "nobody takes it");
+        shared.grip.enter_again();
+        assert!(shared.grip.has(), "nobody takes it");
         let goes_on = goes_on(&shared.stopped);
         shared.grip.leave_again();
         goes_on

@@ -3,7 +3,7 @@
 //! ```text
 //!          ┌──────────────── next slot, own queues ◄────────────┐
 //!          ▼                                                    │
-//!   look around (every 63rd turn) ──► run ──► parked, yielded, finished, blocking
+//!   look around (every 67th turn) ──► run ──► parked, yielded, finished, blocking
 //!          │ nothing                                            │ processor lost
 //!          ▼                                                    ▼
 //!   search: alarms, injector, poller, others' queues     spare: wait for a processor
@@ -16,21 +16,23 @@
 
 mod calls;
 mod loot;
+mod watched;
 
 pub(super) use calls::block;
 
 use super::{
     KEEP_ALIVE, Scheduler,
     beside::Why,
+    front::{Front, TRACE},
     grip::Grip,
     kernel,
-    processor::{Processor, TRACE, count},
+    processor::{Processor, count},
 };
 use crate::{
     base::{
         parker::Parker,
         primitives::{
-            AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64,
+            AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
@@ -43,7 +45,7 @@ use crate::{
         poller::{Poller, Turn},
     },
     observe::trace::{Ended, Tracer},
-    task::{Task, TaskRef},
+    task::Task,
     wait::{
         home::{self, Context, Suspend},
         reason::Reason,
@@ -61,9 +63,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use watched::Seen;
 
-/// Every so many turns a worker looks at alarms, descriptors and the injector.
-const LOOK_AROUND: u32 = 63;
 /// The stack of a worker, on which blocking calls run.
 pub(super) const NATIVE_STACK_BYTES: usize = 8 << 20;
 /// How long a slice a worker asks the kernel for: a short one is served sooner.
@@ -101,16 +102,16 @@ impl From<Suspend> for Off {
 pub(crate) struct Worker {
     context: Context,
     grip: Grip,
-    /// How many turns it has run: the monitor looks whether it changes.
-    turn: AtomicU32,
+    /// How many turns it has run that began with a blocking call's end.
+    calls: AtomicU32,
+    /// The turn in which it lost its processor, as [`turn`](Self::turn).
+    lost_in: AtomicU64,
     /// In a blocking call that was announced, how deep.
     blocking: Cell<u32>,
     /// When it woke for alarms last.
     fired_at: Cell<u64>,
     /// What its last steal was worth.
     loot: Loot,
-    /// The processor that it has, or had when it was taken.
-    processor: AtomicPtr<Processor>,
     /// What a green thread wants to be called on this thread's own stack.
     job: Cell<Option<NonNull<dyn FnMut()>>>,
     parker: Parker,
@@ -135,24 +136,6 @@ pub(crate) struct Worker {
     scheduler: NonNull<Scheduler>,
 }
 
-/// What the monitor saw of a worker.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    pub(super) turn: AtomicU32,
-    /// Since when the turn is the same.
-    pub(super) since: AtomicU64,
-    /// The thread's processor time at the last look.
-    pub(super) cpu: AtomicU64,
-    /// When that was.
-    pub(super) at: AtomicU64,
-    /// How many green threads its processor had spawned.
-    pub(super) spawned: AtomicU64,
-    /// The thread's processor time when the turn was first seen, if stalls are to be named.
-    pub(super) cpu_at_start: AtomicU64,
-    /// The turn that was named as a stall.
-    pub(super) warned: AtomicU32,
-}
-
 // SAFETY: the cells are its own thread's; the rest is shared by design.
 unsafe impl Sync for Worker {}
 // SAFETY: as above; it moves to its thread before it runs.
@@ -162,7 +145,7 @@ impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
             .field("tid", &self.tid)
-            .field("turn", &self.turn)
+            .field("turn", &self.turn())
             .field("grip", &self.grip)
             .finish_non_exhaustive()
     }
@@ -275,10 +258,9 @@ pub(super) fn start(scheduler: Arc<Scheduler>, processor: Option<&Processor>) ->
     });
     let slot = &mut slots[place];
     let worker = slot.worker.as_ref().as_ref();
-    worker.processor.store(
-        processor.map_or(ptr::null_mut(), |it| ptr::from_ref(it).cast_mut()),
-        Relaxed,
-    );
+    worker
+        .grip
+        .set_own(processor.map_or(ptr::null(), Processor::as_front));
     let name = scheduler.config.name.clone();
     let thread = all.origin.start(name, NATIVE_STACK_BYTES, move || {
         worker.live(&scheduler, place);
@@ -291,7 +273,7 @@ pub(super) fn start(scheduler: Arc<Scheduler>, processor: Option<&Processor>) ->
             Ok(())
         }
         Err(error) => {
-            slot.worker.processor.store(ptr::null_mut(), Relaxed);
+            slot.worker.grip.set_own(ptr::null());
             Err(error)
         }
     }
@@ -302,11 +284,11 @@ impl Worker {
         Self {
             context: Context::new(scheduler.as_home()),
             grip: Grip::new(scheduler.membarrier),
-            turn: AtomicU32::new(0),
+            calls: AtomicU32::new(0),
+            lost_in: AtomicU64::new(0),
             blocking: Cell::new(0),
             fired_at: Cell::new(0),
             loot: Loot::default(),
-            processor: AtomicPtr::new(ptr::null_mut()),
             job: Cell::new(None),
             parker: Parker::new(),
             tracer: Tracer::default(),
@@ -335,8 +317,7 @@ impl Worker {
 
     /// Gives a worker without a processor one, which is the caller's, and lets it go on.
     pub(super) fn receive(&self, processor: &Processor) {
-        self.processor
-            .store(ptr::from_ref(processor).cast_mut(), Release);
+        self.grip.set_own(processor.as_front());
         self.parker.unpark();
     }
 
@@ -357,52 +338,15 @@ impl Worker {
         self.context.running()
     }
 
-    pub(super) fn turn(&self) -> u32 {
-        self.turn.load(Relaxed)
-    }
-
     pub(super) fn grip(&self) -> &Grip {
         &self.grip
     }
 
-    /// Takes its processor, which it has lent. If this returns `true`, it is the caller's.
-    #[must_use]
-    pub(super) fn take_lent(&self) -> bool {
-        self.grip.take_lent()
-    }
-
-    /// The processor that was taken from it just now, by the caller.
-    pub(super) fn processor_of_taken(&self) -> Option<&Processor> {
-        // SAFETY: processors live as long as the scheduler, which the worker keeps.
-        unsafe { self.processor.load(Acquire).as_ref() }
-    }
-
-    /// How much processor time the thread has had, in nanoseconds.
-    pub(super) fn cpu_ns(&self) -> Option<u64> {
-        match self.cpu_clock.load(Relaxed) {
-            0 => None,
-            clock => kernel::cpu_ns(clock),
-        }
-    }
-
-    pub(super) fn tid(&self) -> libc::pid_t {
-        self.tid.load(Relaxed).cast_signed()
-    }
-
-    /// Notes that the thread is to be a batch job to the kernel until it has a processor again.
-    pub(super) fn set_batch(&self) {
-        if self.scheduler().origin.is_ordinary() && !self.batch.swap(true, Relaxed) {
-            kernel::make_batch(self.tid());
-        }
-    }
-
-    /// The green thread that it runs now, or did just now.
-    pub(super) fn running(&self) -> Option<TaskRef> {
-        let waiter = self.context.running()?;
-        // SAFETY: what runs, or did just now, is a green thread.
-        let task = unsafe { Task::of(waiter) };
-        // SAFETY: its record is a block of the slab, whoever has it by now.
-        unsafe { Task::try_share(task) }
+    /// The processor that it has, or had when it was taken. The caller's, if the caller has taken it.
+    #[inline]
+    pub(super) fn own_processor(&self) -> Option<&Processor> {
+        // SAFETY: it is a processor's, if it is any, and these live as long as the scheduler.
+        unsafe { Processor::of_front(self.grip.own()).as_ref() }
     }
 
     /// It is in an announced call, and waits there for another thread of this crate.
@@ -430,7 +374,8 @@ impl Worker {
     /// Runs `f` with this worker's processor, from the scheduler's code or from a green thread's.
     #[inline]
     pub(super) fn with_processor<R>(&self, f: impl FnOnce(Option<&Processor>) -> R) -> R {
-        let processor = if self.grip.enter_again() {
+        self.grip.enter_again();
+        let processor = if self.grip.has() {
             self.own_processor()
         } else {
             None
@@ -443,19 +388,42 @@ impl Worker {
     /// Lets `task` run next, if that is all there is to do. If this returns `false`, nothing was done.
     #[inline]
     pub(super) fn run_next_simply(&self, task: NonNull<Task>) -> bool {
-        let done = self.grip.enter_again_simply()
-            && self
-                .own_processor()
-                .is_some_and(|it| it.run_next_simply(task));
+        self.grip.enter_again();
+        let done = self.front().run_next_simply(task);
         self.grip.leave_again();
         done
     }
 
-    /// The processor, for this thread while it is inside and has it.
+    /// The front of this thread's processor, or what stands in for it; while the thread is inside.
     #[inline]
-    fn own_processor(&self) -> Option<&Processor> {
-        // SAFETY: processors live as long as the scheduler, which the worker keeps.
-        unsafe { self.processor.load(Relaxed).as_ref() }
+    fn front(&self) -> &Front {
+        // SAFETY: it is a processor's, and these live as long as the scheduler, or a stand-in of the grip's.
+        unsafe { &*self.grip.front() }
+    }
+
+    /// The processor, if this thread, which is inside, has it still.
+    #[inline]
+    fn processor(&self) -> Option<&Processor> {
+        if self.grip.has_simply() {
+            self.own_processor()
+        } else {
+            self.regain()
+        }
+    }
+
+    /// As [`processor`](Self::processor), after a stand-in.
+    #[cold]
+    #[inline(never)]
+    fn regain(&self) -> Option<&Processor> {
+        let has = self.grip.has();
+        let parks = self.grip.rewind();
+        if !has {
+            self.scheduler().outside.parks.fetch_add(parks, Relaxed);
+            self.lose_processor();
+        }
+        let processor = self.own_processor()?;
+        processor.front().add_parks(parks);
+        Some(processor)
     }
 
     /// The thread's life.
@@ -487,9 +455,9 @@ impl Worker {
     }
 
     fn work(&self) {
-        while let Some(processor) = self.wait_for_processor() {
-            while self.own_processor().is_some() {
-                match self.find(processor) {
+        while self.wait_for_processor() {
+            while let Some((processor, task)) = self.find() {
+                match task {
                     Some(task) => self.run(processor, task),
                     None => self.sleep(processor),
                 }
@@ -497,14 +465,12 @@ impl Worker {
         }
     }
 
-    /// Waits until somebody gives this worker a processor. `None` if it is not needed any more.
-    fn wait_for_processor(&self) -> Option<&Processor> {
+    /// Waits until somebody gives this worker a processor. `false` if it is not needed any more.
+    fn wait_for_processor(&self) -> bool {
         let scheduler = self.scheduler();
         if self.own_processor().is_none() {
             match scheduler.adopt(self.as_ref()) {
-                Some(orphan) => self
-                    .processor
-                    .store(ptr::from_ref(orphan).cast_mut(), Relaxed),
+                Some(orphan) => self.grip.set_own(orphan.as_front()),
                 // Work may wait beside a lent processor, for want of a thread.
                 None if scheduler.any_work_or_next() => scheduler.wake_one(),
                 None => {}
@@ -514,46 +480,66 @@ impl Worker {
         loop {
             if scheduler.flags.stopped.load(Acquire) {
                 scheduler.give_up(self.as_ref());
-                return None;
+                return false;
             }
-            if let Some(processor) = self.processor_of_taken() {
+            if self.own_processor().is_some() {
                 self.grip.get();
                 if self.batch.swap(false, Relaxed) {
                     kernel::ask_for_short_slices(SLICE_NS);
                 }
                 super::monitor::worker_wakes(false);
-                return Some(processor);
+                return true;
             }
             if !self.parker.park(Some(deadline)) {
                 if scheduler.give_up(self.as_ref()) {
-                    return None;
+                    return false;
                 }
                 self.parker.park(None);
             }
         }
     }
 
-    /// What to run next.
+    /// What to run next, if there is anything, and on which processor. `None` if this thread has none any more.
     #[inline]
-    fn find(&self, processor: &Processor) -> Option<NonNull<Task>> {
-        if processor.tick().is_multiple_of(LOOK_AROUND)
-            && let Some(task) = self.look_around(processor)
-        {
-            return Some(task);
-        }
-        processor
-            .next(|| !self.scheduler().injector.is_empty())
-            .or_else(|| self.search(processor))
+    fn find(&self) -> Option<(&Processor, Option<NonNull<Task>>)> {
+        let front = self.grip.front();
+        // SAFETY: as in `front`.
+        let (processor, urgent) = if unsafe { &*front }.tick() {
+            self.pause(front)?
+        } else {
+            debug_assert!(ptr::eq(front, self.grip.own()), "no stand-in");
+            // SAFETY: a stand-in would have said that it is time, so it is a processor's, which live as long
+            // as the scheduler.
+            let processor = unsafe { &*Processor::of_front(front) };
+            (processor, None)
+        };
+        let task = urgent
+            .or_else(|| processor.next(|| !self.scheduler().injector.is_empty()))
+            .or_else(|| self.search(processor));
+        Some((processor, task))
     }
 
-    /// In the midst of work: alarms, descriptors, the injector, and whether others should help.
+    /// It is time to look around, or the processor is not at hand any more.
     #[cold]
-    fn look_around(&self, processor: &Processor) -> Option<NonNull<Task>> {
-        let scheduler = self.scheduler();
-        if scheduler.flags.stopped.load(Relaxed) {
+    fn pause(&self, front: *const Front) -> Option<(&Processor, Option<NonNull<Task>>)> {
+        if !ptr::eq(front, self.grip.own()) {
+            // Whatever the state is by now: a stand-in must be rewound before it is asked again.
+            let processor = self.regain()?;
+            if !processor.front().tick() {
+                return Some((processor, None));
+            }
+        }
+        let processor = self.processor()?;
+        if self.scheduler().flags.stopped.load(Relaxed) {
             self.lose_processor();
             return None;
         }
+        Some((processor, self.look_around(processor)))
+    }
+
+    /// In the midst of work: alarms, descriptors, the injector, and whether others should help.
+    fn look_around(&self, processor: &Processor) -> Option<NonNull<Task>> {
+        let scheduler = self.scheduler();
         let first = processor.first_alarm();
         if first != u64::MAX {
             processor.fire(slice::from_ref(processor), clock::now_ns());
@@ -720,9 +706,6 @@ impl Worker {
         } else {
             self.turn_of(record, fiber)
         };
-        if how == Off::Park as usize {
-            count(&processor.counters.parks);
-        }
         self.after_turn(task, fiber, how);
     }
 
@@ -783,7 +766,7 @@ impl Worker {
     /// One has given way: notes when it became runnable, if somebody looks.
     #[cold]
     fn note_yield(&self, task: NonNull<Task>) {
-        if let Some(processor) = self.own_processor()
+        if let Some(processor) = self.processor()
             && processor.attention() != 0
         {
             processor.becomes_runnable(task);
@@ -813,16 +796,10 @@ impl Worker {
     /// One turn on a green thread's stack: how it came back.
     #[inline]
     fn turn_of(&self, task: &Task, fiber: Fiber) -> usize {
-        self.turn
-            .store(self.turn.load(Relaxed).wrapping_add(1), Relaxed);
         self.context.set_running(Some(NonNull::from(task.waiter())));
-        self.grip.leave();
         // SAFETY: the task is ours, and its fiber with it; what its last worker did came with it through
         // a queue.
         let how = unsafe { fiber.resume(ptr::from_ref(task).cast_mut().cast()) };
-        if !self.grip.enter() {
-            self.lose_processor();
-        }
         self.context.set_running(None);
         how
     }
@@ -830,8 +807,8 @@ impl Worker {
     /// The monitor has given the processor to another.
     #[cold]
     fn lose_processor(&self) {
-        self.processor.store(ptr::null_mut(), Relaxed);
         self.grip.give();
+        self.grip.set_own(ptr::null());
     }
 
     /// Acts on how a green thread came back.
@@ -844,6 +821,7 @@ impl Worker {
             match how {
                 FINISHED => return self.retire(task, fiber),
                 it if it == Off::Park as usize => {
+                    self.front().add_parks(1);
                     if record.waiter().park() {
                         // Woken before it was off its stack.
                         self.requeue(task, Processor::run_next);
@@ -858,7 +836,9 @@ impl Worker {
                     if !self.run_job() {
                         return self.scheduler().inject(task);
                     }
-                    how = match self.own_processor() {
+                    self.calls
+                        .store(self.calls.load(Relaxed).wrapping_add(1), Relaxed);
+                    how = match self.processor() {
                         Some(it) if it.attention() & TRACE != 0 => {
                             self.traced_turn(it, task, fiber)
                         }
@@ -871,7 +851,7 @@ impl Worker {
 
     #[inline]
     fn requeue(&self, task: NonNull<Task>, place: impl FnOnce(&Processor, NonNull<Task>)) {
-        match self.own_processor() {
+        match self.processor() {
             Some(processor) => place(processor, task),
             None => self.scheduler().inject(task),
         }
@@ -886,7 +866,7 @@ impl Worker {
         let record = unsafe { task.as_ref() };
         let class = record.class();
         record.set_fiber(None);
-        if let Some(processor) = self.own_processor() {
+        if let Some(processor) = self.processor() {
             let mut pool = processor.pool();
             // SAFETY: its entry has returned, and nobody refers to it.
             unsafe { pool.put(fiber) };

@@ -1,7 +1,8 @@
 //! What happened in a simulation, in order: kept as numbers, and written out as text when asked for.
 
+use super::net::Address;
 use crate::wait::reason::Reason;
-use std::{collections::VecDeque, fmt, net::SocketAddr, panic::Location};
+use std::{collections::VecDeque, fmt, panic::Location};
 
 /// What one green thread did, or what was done to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +26,11 @@ pub(super) enum What {
 }
 
 /// What happened in a simulated network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Traffic {
     pub(super) packet: Packet,
-    pub(super) from: SocketAddr,
-    pub(super) to: SocketAddr,
+    pub(super) from: Address,
+    pub(super) to: Address,
 }
 
 /// What was sent, or became of it.

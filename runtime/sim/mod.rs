@@ -35,14 +35,14 @@
 //!
 //! # Sockets
 //!
-//! TCP and UDP sockets that are made inside are ends of a network of that run alone, in memory: see [`net`].
+//! TCP, UDP and Unix sockets that are made inside are ends of a network of that run alone, in memory: see [`net`].
 //!
 //! # What to heed
 //!
 //! - All of the test must be inside, and everything it shares be made inside: nothing may survive from one run
 //!   into the next, nor come from the clock, the kernel's sockets or a random state.
 //! - What the kernel decides is not simulated. Files and standard output are read and written in place, and the
-//!   end of a child process is waited for there, while nobody else runs. A wait for a pipe, a Unix socket or any
+//!   end of a child process is waited for there, while nobody else runs. A wait for a pipe or any
 //!   other descriptor fails with `Unsupported`. A signal or another kernel thread that wakes a green thread fails the run.
 //! - A kernel thread that is started inside is outside: what it spawns runs elsewhere, by the real clock.
 //! - Any call into this crate may let others run, even one that would not wait, like `spawn` and `unpark`. There

@@ -9,6 +9,10 @@
 //! A compiler may keep the address of a thread-local across a call, and after a switch of stacks that
 //! address may be another thread's (assumption A1). So the thread-local is read in [`context`] alone,
 //! which is never inlined and never switches, and nobody keeps the result over a switch.
+//!
+//! # Edges
+//!
+//! - `[processor]` who runs, by [`Running`]: one end of what `scheduler/grip.rs` has the other of.
 
 #![expect(
     unsafe_code,
@@ -22,7 +26,12 @@ use super::{
 use crate::{
     base::{
         parker::Parker,
-        primitives::{AtomicPtr, Ordering::Relaxed, global::AtomicUsize},
+        primitives::{
+            AtomicPtr,
+            Ordering::{Acquire, Relaxed, Release},
+            global::AtomicUsize,
+            light_barrier,
+        },
     },
     coroutine::stack::StackClass,
 };
@@ -179,13 +188,37 @@ pub(crate) trait Home {
     }
 }
 
+/// The green thread that runs on a kernel thread now, unless it left its stack for a blocking call.
+#[derive(Debug)]
+pub(crate) struct Running(AtomicPtr<Waiter>);
+
+impl Running {
+    pub(crate) fn nobody() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// Says who runs now. The thread is inside of its home's code as long as that is nobody: for the scheduler
+    /// these are the steps E1 and E2 of its grip.
+    #[inline]
+    pub(crate) fn set(&self, waiter: Option<NonNull<Waiter>>) {
+        // Release [processor], for who sees that somebody runs.
+        self.0
+            .store(waiter.map_or(ptr::null_mut(), NonNull::as_ptr), Release);
+        light_barrier();
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> Option<NonNull<Waiter>> {
+        // Acquire [processor], for who finds somebody; to all others it is a hint, or their own.
+        NonNull::new(self.0.load(Acquire))
+    }
+}
+
 /// What a kernel thread knows that runs green threads.
 pub(crate) struct Context {
     /// Who runs them. Valid as long as the context is entered.
     home: NonNull<dyn Home>,
-    /// The green thread that runs on this kernel thread now, unless it left its stack for a blocking
-    /// call.
-    running: AtomicPtr<Waiter>,
+    running: Running,
     /// It unwinds because its home shuts down: it keeps this kernel thread until it is over.
     called_off: Cell<bool>,
 }
@@ -194,7 +227,7 @@ impl Context {
     pub(crate) fn new(home: NonNull<dyn Home>) -> Self {
         Self {
             home,
-            running: AtomicPtr::new(ptr::null_mut()),
+            running: Running::nobody(),
             called_off: Cell::new(false),
         }
     }
@@ -202,14 +235,17 @@ impl Context {
     /// Says who runs now.
     #[inline]
     pub(crate) fn set_running(&self, waiter: Option<NonNull<Waiter>>) {
-        // Relaxed: others look at it as a hint.
-        self.running
-            .store(waiter.map_or(ptr::null_mut(), NonNull::as_ptr), Relaxed);
+        self.running.set(waiter);
     }
 
     #[inline]
     pub(crate) fn running(&self) -> Option<NonNull<Waiter>> {
-        NonNull::new(self.running.load(Relaxed))
+        self.running.get()
+    }
+
+    /// Who runs, as it stands there.
+    pub(crate) fn runs(&self) -> &Running {
+        &self.running
     }
 
     pub(crate) fn home(&self) -> NonNull<dyn Home> {

@@ -313,7 +313,7 @@ fn raise(signal: i32) {
 }
 
 /// A green thread that computes for long makes its kernel thread a batch job, whose timers are punctual.
-/// Its children are as the program was.
+/// Its children are as the program was, in a runtime that was built on a pinned thread as well.
 #[test]
 #[expect(unsafe_code, reason = "system calls that std does not have")]
 fn children_inherit_nothing_that_was_asked_for_a_worker() {
@@ -353,5 +353,11 @@ fn children_inherit_nothing_that_was_asked_for_a_worker() {
     let runtime = crate::support::runtime(1);
     watched("computes", Duration::from_mins(1), move || {
         runtime.run(computes);
+        // A pinned thread's timers are punctual too; those of a runtime that is built there are not to be.
+        runtime.run(move || {
+            let build = move || crate::support::runtime(1).run(computes);
+            let builder = sward::thread::Builder::new().spawn_pinned(build);
+            builder.expect("a thread").join().expect("no panic");
+        });
     });
 }

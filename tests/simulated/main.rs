@@ -11,6 +11,7 @@ mod holds;
 mod limits;
 mod net;
 mod net_faults;
+mod net_unix;
 mod repeats;
 mod user;
 

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeSet,
     io::{self, ErrorKind, Read, Write},
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::net as system,
+    },
     sync::{Arc, Mutex as Kernel},
     time::Duration,
 };
@@ -326,7 +329,8 @@ fn no_descriptor_is_told_with_the_reason() {
 fn what_is_the_kernel_s_does_not_wait_in_a_simulation() {
     let real = TcpListener::bind("127.0.0.1:0").expect("a port");
     sim::explore(0..3, || {
-        let (mut one, mut other) = unix::UnixStream::pair().expect("descriptors");
+        let (one, other) = system::UnixStream::pair().expect("descriptors");
+        let (mut one, mut other) = (unix::UnixStream::from(one), unix::UnixStream::from(other));
         other.write_all(b"there").expect("room");
         assert_eq!(one.read(&mut [0; 9]).expect("it need not wait"), 5);
         let error = one.read(&mut [0]).expect_err("it would wait");

@@ -55,7 +55,7 @@ impl Worker {
     #[cold]
     pub(super) fn run_job(&self) -> bool {
         if let Some(mut job) = self.job.take() {
-            if self.own_processor().is_none() && !self.counts_as_call() {
+            if self.processor().is_none() && !self.counts_as_call() {
                 // There are as many calls as may be, and this thread has no processor to hold up: the
                 // green thread asks again where there is one.
                 return false;
@@ -70,7 +70,7 @@ impl Worker {
             // It was abandoned; somebody who only makes blocking calls would never end.
             self.lose_processor();
         }
-        self.own_processor().is_some()
+        self.processor().is_some()
     }
 
     /// This thread is about to block: its processor must not wait for it. With `waits`, not even if there is
@@ -88,18 +88,11 @@ impl Worker {
             }
             return;
         }
-        let from_inside = self.grip.is_inside();
-        let has = if from_inside {
-            self.own_processor().is_some()
-        } else {
-            self.grip.enter()
-        };
-        match self.own_processor().filter(|_| has) {
+        self.with_processor(|processor| match processor {
             Some(processor) => self.let_go(processor),
             // If there is no place, what was found to compute still is: it cannot leave this thread.
             None => _ = self.counts_as_call(),
-        }
-        self.grip.leave();
+        });
     }
 
     /// This thread, which has no processor, is about to make a call: if it was found to compute, it changes
@@ -135,6 +128,7 @@ impl Worker {
                 .take(1 + usize::from(self.waits()))
                 .find(|it| scheduler.beside.enter(*it));
             if let Some(why) = place {
+                self.note_lost();
                 self.grip.give();
                 self.note_beside(why);
                 if scheduler.hand_over(processor) {
@@ -170,7 +164,6 @@ impl Worker {
         if depth > 0 {
             return;
         }
-        let in_task = self.context.running().is_some();
         self.scheduler()
             .lent
             .lock()
@@ -178,13 +171,5 @@ impl Worker {
         // If this fails, somebody has it now; the next entry will tell.
         _ = self.grip.take_back();
         monitor::worker_wakes(false);
-        if in_task {
-            // Back in a green thread's code, which will notice at its next entry.
-            return;
-        }
-        // Asked anew: between the two the monitor may have taken what was taken back.
-        if !self.grip.enter() {
-            self.lose_processor();
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! What simulated TCP is made of: connections of two ends, and those who listen.
+//! What simulated streams are made of: connections of two ends, and those who listen.
 //!
 //! Each end keeps what is under way to it, in order, and what has arrived and was not read. A connection
 //! has both ends from its first moment on: what asks for it (`Syn`) travels to the second, which then
@@ -9,8 +9,16 @@
 //! goes on when the line heals, after another latency.
 //!
 //! An end that was dropped stays until its peer has gone too: what arrives there is answered by a reset.
+//!
+//! TCP and Unix streams differ in three things. The ends of the latter are on one host, and have names
+//! instead of ports. They hear that the other reads no more, and can then write no more. And a reset is
+//! told to a read alone: a write is told that nobody is there.
 
-use super::network::{Event, News, Port, Protocol, State, host_of, meant, source_of};
+use super::{
+    address::Address,
+    lane::Lane,
+    network::{Event, Held, News, Port, Protocol, State, host_of, meant, source_of},
+};
 use crate::{driver::ordered::Appointment, sim::log::Packet, wait::source::Source};
 use std::{
     collections::VecDeque,
@@ -36,16 +44,9 @@ enum Segment {
     /// Nobody listens.
     Refused,
     Data(Vec<u8>),
-    /// There is no more.
-    End,
+    /// There is no more; or, on one host, whoever is there reads no more.
+    End(Shutdown),
     Reset,
-}
-
-#[derive(Debug)]
-struct Flying {
-    /// When it arrives.
-    at: u64,
-    what: Segment,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,13 +65,13 @@ pub(super) enum Phase {
 )]
 pub(super) struct End {
     other: u64,
-    pub(super) local: SocketAddr,
-    pub(super) remote: SocketAddr,
+    pub(super) local: Address,
+    pub(super) remote: Address,
     host: IpAddr,
     pub(super) source: Arc<Source>,
     pub(super) phase: Phase,
-    /// What is under way to here, the next one first.
-    flying: VecDeque<Flying>,
+    /// What is under way to here.
+    flying: Lane<Segment>,
     /// How many bytes of data that is.
     flying_bytes: usize,
     arrived: VecDeque<u8>,
@@ -89,6 +90,11 @@ pub(super) struct End {
 }
 
 impl End {
+    /// Both ends are on one host, as those of Unix sockets.
+    fn is_local(&self) -> bool {
+        matches!(self.local, Address::Name(_))
+    }
+
     fn used(&self) -> usize {
         self.arrived.len() + self.flying_bytes
     }
@@ -100,7 +106,7 @@ impl End {
         }
         self.phase = Phase::Dead(why);
         // As in Linux, after the end there is nothing to be reset but one's own writing.
-        self.error = Some(if self.ended {
+        self.error = Some(if self.ended && !self.is_local() {
             ErrorKind::BrokenPipe
         } else {
             why
@@ -113,8 +119,8 @@ impl End {
 /// One who listens.
 #[derive(Debug)]
 pub(super) struct Listening {
-    pub(super) local: SocketAddr,
-    port: Port,
+    pub(super) local: Address,
+    held: Held,
     pub(super) source: Arc<Source>,
     /// Ends that can be accepted.
     line: VecDeque<u64>,
@@ -145,34 +151,48 @@ impl State {
         let port = self.take_port(Protocol::Stream, host, own, near);
         let port = port.map_err(|_| ErrorKind::AddrNotAvailable)?;
         let own = SocketAddr::new(own.ip(), port.number);
-        let end = |other, local, remote, host, port| End {
-            other,
-            local,
-            remote,
-            host,
-            source: Arc::new(Source::simulated()),
-            phase: Phase::Connecting,
-            flying: VecDeque::new(),
-            flying_bytes: 0,
-            arrived: VecDeque::new(),
-            ended: false,
-            error: None,
-            read_shut: false,
-            write_shut: false,
-            gone: false,
-            port,
-            give_up: None,
-            nodelay: false,
-            ttl: TTL,
-        };
-        let mut client = end(far, own, to, host, Some(port));
-        client.give_up = self.happen(self.now.saturating_add(PATIENCE), Event::GiveUp(near));
-        self.ends.insert(near, client);
-        let server = end(near, to, own, host_of(to.ip(), host), None);
-        self.ends.insert(far, server);
-        news.note(Packet::Connects, own, to);
-        self.send(near, Segment::Syn);
+        let give_up = self.happen(self.now.saturating_add(PATIENCE), Event::GiveUp(near));
+        let hosts = [host, host_of(to.ip(), host)];
+        self.tie([near, far], hosts, &[own.into(), to.into()]);
+        let client = self.end(near)?;
+        (client.port, client.give_up) = (Some(port), give_up);
+        self.ask(near, news);
         Ok(near)
+    }
+
+    /// Makes the two ends of a connection, which is not there yet.
+    pub(super) fn tie(&mut self, ends: [u64; 2], hosts: [IpAddr; 2], addresses: &[Address; 2]) {
+        for (own, other) in [(0, 1), (1, 0)] {
+            let end = End {
+                other: ends[other],
+                local: addresses[own].clone(),
+                remote: addresses[other].clone(),
+                host: hosts[own],
+                source: Arc::new(Source::simulated()),
+                phase: Phase::Connecting,
+                flying: Lane::new(),
+                flying_bytes: 0,
+                arrived: VecDeque::new(),
+                ended: false,
+                error: None,
+                read_shut: false,
+                write_shut: false,
+                gone: false,
+                port: None,
+                give_up: None,
+                nodelay: false,
+                ttl: TTL,
+            };
+            self.ends.insert(ends[own], end);
+        }
+    }
+
+    /// Lets this end ask the other for the connection.
+    pub(super) fn ask(&mut self, end: u64, news: &mut News) {
+        if let Some(it) = self.ends.get(&end) {
+            news.note(Packet::Connects, &it.local, &it.remote);
+            self.send(end, Segment::Syn);
+        }
     }
 
     /// Puts something under way from `from` to the other end.
@@ -190,53 +210,34 @@ impl State {
         let at = self
             .now
             .saturating_add(self.rules.latency(from, to.host, &self.rng));
-        // Nothing overtakes.
-        let at = to.flying.back().map_or(at, |it| it.at.max(at));
-        to.flying.push_back(Flying { at, what });
+        let at = to.flying.push(at, what);
         if !self.rules.is_cut(from, to.host) {
             self.happen(at, Event::Segment(id));
         }
     }
 
-    /// The ends to which something stands still.
-    pub(super) fn cut_off(&self) -> Vec<u64> {
+    /// What stands still on its way to ends of streams.
+    pub(super) fn segments_cut_off(&self) -> impl Iterator<Item = Event> {
         let cut = self.ends.iter().filter(|(_, to)| {
             let from = self.ends.get(&to.other).map_or(to.host, |it| it.host);
             !to.flying.is_empty() && self.rules.is_cut(from, to.host)
         });
-        cut.map(|(id, _)| *id).collect()
+        cut.map(|(id, _)| Event::Segment(*id))
     }
 
-    /// Lines have healed: what stood still on its way to these ends goes on.
-    pub(super) fn go_on(&mut self, ends: &[u64]) {
-        for id in ends {
-            let Some(to) = self.ends.get(id) else {
-                continue;
-            };
-            let (other, host) = (to.other, to.host);
-            let from = self.ends.get(&other).map_or(host, |it| it.host);
-            let Some(to) = self
-                .ends
-                .get_mut(id)
-                .filter(|_| !self.rules.is_cut(from, host))
-            else {
-                continue;
-            };
-            let mut last = 0;
-            let mut times = Vec::with_capacity(to.flying.len());
-            for it in &mut to.flying {
-                if it.at <= self.now {
-                    // It sets out again.
-                    let latency = self.rules.latency(from, host, &self.rng);
-                    it.at = self.now.saturating_add(latency);
-                }
-                it.at = it.at.max(last);
-                last = it.at;
-                times.push(it.at);
-            }
-            for at in times {
-                self.happen(at, Event::Segment(*id));
-            }
+    /// Lets what stood still on its way to this end go on, if it may: when it arrives.
+    pub(super) fn segments_go_on(&mut self, id: u64) -> Vec<u64> {
+        let Some(to) = self.ends.get(&id) else {
+            return Vec::new();
+        };
+        let (other, host) = (to.other, to.host);
+        let from = self.ends.get(&other).map_or(host, |it| it.host);
+        let (rules, rng) = (&self.rules, &self.rng);
+        match self.ends.get_mut(&id) {
+            Some(to) if !rules.is_cut(from, host) => to
+                .flying
+                .set_out_again(self.now, || rules.latency(from, host, rng)),
+            Some(_) | None => Vec::new(),
         }
     }
 
@@ -246,18 +247,19 @@ impl State {
         let Some(to) = self.ends.get_mut(&id) else {
             return;
         };
-        let (other, local, remote, host) = (to.other, to.local, to.remote, to.host);
+        let (other, host) = (to.other, to.host);
+        let (local, remote) = (&to.local.clone(), &to.remote.clone());
         let from = self.ends.get(&other).map_or(host, |it| it.host);
         let Some(to) = self.ends.get_mut(&id) else {
             return;
         };
-        if to.flying.front().is_none_or(|it| it.at > now) {
+        if !to.flying.has_arrived(now) {
             return;
         }
         if self.rules.is_cut(from, host) {
             return news.note(Packet::StandsStill, remote, local);
         }
-        let Some(Flying { what, .. }) = to.flying.pop_front() else {
+        let Some(what) = to.flying.pop() else {
             return;
         };
         match what {
@@ -283,10 +285,14 @@ impl State {
                     news.readable(&to.source);
                 }
             }
-            Segment::End => {
-                to.ended = true;
+            Segment::End(how) => {
                 news.note(Packet::Ends, remote, local);
+                to.ended |= how != Shutdown::Read;
                 news.readable(&to.source);
+                if how != Shutdown::Write {
+                    to.write_shut = true;
+                    news.writable(&to.source);
+                }
             }
             Segment::Reset => {
                 news.note(Packet::Resets, remote, local);
@@ -316,12 +322,17 @@ impl State {
         let Some(end) = self.ends.get(&id) else {
             return;
         };
-        let port = Port {
-            protocol: Protocol::Stream,
-            host: end.host,
-            number: end.local.port(),
+        let owner = match &end.local {
+            Address::Name(name) => self.find_name(Protocol::Stream, end.host, name).ok(),
+            Address::Port(local) => {
+                let port = Port {
+                    protocol: Protocol::Stream,
+                    host: end.host,
+                    number: local.port(),
+                };
+                self.owner(port, local.ip())
+            }
         };
-        let owner = self.owner(port, end.local.ip());
         let listener = owner.and_then(|it| self.listening.get_mut(&it));
         match listener {
             None => {
@@ -360,7 +371,7 @@ impl State {
             return;
         };
         let next = self.ends.get(&other).and_then(|it| it.flying.front());
-        if next.is_some_and(|it| matches!(it.what, Segment::Syn)) {
+        if next.is_some_and(|it| matches!(it, Segment::Syn)) {
             // Nobody has heard of it.
             self.ends.remove(&other);
         } else {
@@ -414,12 +425,12 @@ impl State {
             }
             return Ok(length);
         }
-        if end.ended {
+        if end.ended && !end.is_local() {
             return Ok(0);
         }
         match end.error.take() {
             Some(error) => Err(error.into()),
-            None if end.read_shut || end.phase != Phase::Open => Ok(0),
+            None if end.ended || end.read_shut || end.phase != Phase::Open => Ok(0),
             None => Err(ErrorKind::WouldBlock.into()),
         }
     }
@@ -427,13 +438,16 @@ impl State {
     pub(super) fn write(&mut self, id: u64, bufs: &[&[u8]], news: &mut News) -> io::Result<usize> {
         let buffer = self.buffer;
         let end = self.end(id)?;
-        if let Some(error) = end.error.take() {
+        let is_over = end.write_shut || end.phase != Phase::Open;
+        if !(is_over && end.is_local())
+            && let Some(error) = end.error.take()
+        {
             return Err(error.into());
         }
-        if end.write_shut || end.phase != Phase::Open {
+        if is_over {
             return Err(ErrorKind::BrokenPipe.into());
         }
-        let (local, remote, other) = (end.local, end.remote, end.other);
+        let other = end.other;
         let wanted: usize = bufs.iter().map(|it| it.len()).sum();
         if wanted == 0 {
             return Ok(0);
@@ -447,24 +461,37 @@ impl State {
         for buf in bufs {
             bytes.extend_from_slice(&buf[..buf.len().min(length - bytes.len())]);
         }
-        news.note(Packet::Sends(length), local, remote);
+        let end = self.end(id)?;
+        news.note(Packet::Sends(length), &end.local, &end.remote);
         self.send(id, Segment::Data(bytes));
         Ok(length)
     }
 
     pub(super) fn shutdown(&mut self, id: u64, how: Shutdown, news: &mut News) -> io::Result<()> {
         let end = self.end(id)?;
+        let is_local = end.is_local();
         if end.phase != Phase::Open {
-            return Err(not_connected());
+            return if is_local {
+                Ok(())
+            } else {
+                Err(not_connected())
+            };
         }
-        if how != Shutdown::Write {
+        let reading = how != Shutdown::Write;
+        let writing = how != Shutdown::Read && !end.write_shut;
+        if reading {
             end.read_shut = true;
             news.readable(&end.source);
         }
-        if how != Shutdown::Read && !end.write_shut {
+        if writing {
             end.write_shut = true;
             news.writable(&end.source);
-            self.send(id, Segment::End);
+        }
+        match (reading && is_local, writing) {
+            (true, true) => self.send(id, Segment::End(Shutdown::Both)),
+            (true, false) => self.send(id, Segment::End(Shutdown::Read)),
+            (false, true) => self.send(id, Segment::End(Shutdown::Write)),
+            (false, false) => {}
         }
         Ok(())
     }
@@ -481,14 +508,20 @@ impl State {
         let unread = std::mem::take(&mut end.arrived);
         let (port, give_up) = (end.port.take(), end.give_up.take());
         let (phase, write_shut, other) = (end.phase, end.write_shut, end.other);
+        let (is_local, read_shut) = (end.is_local(), end.read_shut);
         if let Some(port) = port {
-            self.free_port(port, id);
+            self.free(&Held::Port(port), id);
         }
         _ = give_up.and_then(|it| self.agenda.cancel(it));
         match phase {
             Phase::Connecting => self.withdraw(id),
             Phase::Open if !unread.is_empty() => self.send(id, Segment::Reset),
-            Phase::Open if !write_shut => self.send(id, Segment::End),
+            Phase::Open if is_local && !(read_shut && write_shut) => {
+                self.send(id, Segment::End(Shutdown::Both));
+            }
+            Phase::Open if !is_local && !write_shut => {
+                self.send(id, Segment::End(Shutdown::Write));
+            }
             Phase::Open | Phase::Dead(_) => {}
         }
         if !unread.is_empty()
@@ -516,10 +549,10 @@ impl State {
         }
     }
 
-    pub(super) fn listen(&mut self, number: u64, ip: IpAddr, port: Port, source: &Arc<Source>) {
+    pub(super) fn listen(&mut self, number: u64, local: Address, held: Held, source: &Arc<Source>) {
         let listening = Listening {
-            local: SocketAddr::new(ip, port.number),
-            port,
+            local,
+            held,
             source: Arc::clone(source),
             line: VecDeque::new(),
             outside: VecDeque::new(),
@@ -532,7 +565,7 @@ impl State {
         let Some(listening) = self.listening.remove(&id) else {
             return;
         };
-        self.free_port(listening.port, id);
+        self.free(&listening.held, id);
         for end in listening.line {
             self.send(end, Segment::Reset);
             self.leave_silently(end, news);
@@ -572,7 +605,7 @@ impl State {
                 continue;
             };
             count += 1;
-            news.note(Packet::Resets, end.remote, end.local);
+            news.note(Packet::Resets, &end.remote, &end.local);
             for end in [one, other] {
                 self.kill(end, ErrorKind::ConnectionReset, news);
             }

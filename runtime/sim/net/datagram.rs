@@ -5,7 +5,7 @@
 
 use super::{
     Endpoint,
-    network::{Event, Network, News, Port, Protocol, State, host_of, meant, source_of},
+    network::{Event, Held, Network, News, Port, Protocol, State, host_of, meant, source_of},
 };
 use crate::{
     sim::log::Packet,
@@ -22,7 +22,7 @@ use std::{
 /// The longest datagram.
 const LONGEST: usize = 65_507;
 /// How many bytes a socket keeps that were not received; more are lost, as in Linux with its defaults.
-const QUEUE: usize = 212_992;
+pub(super) const QUEUE: usize = 212_992;
 
 /// What one socket sends to one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +32,54 @@ pub(super) struct Flow {
     from_host: IpAddr,
     to: SocketAddr,
     to_host: IpAddr,
+}
+
+/// What has arrived at a socket and was not received, with who sent it.
+#[derive(Debug)]
+pub(super) struct Inbox<A> {
+    queue: VecDeque<(A, Vec<u8>)>,
+    /// How many bytes that is.
+    bytes: usize,
+}
+
+impl<A: Clone> Inbox<A> {
+    pub(super) fn new() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn push(&mut self, from: A, datagram: Vec<u8>) {
+        self.bytes += datagram.len();
+        self.queue.push_back((from, datagram));
+    }
+
+    /// Copies the first datagram, and takes it or leaves it there: how much was copied, and who sent it.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is none.
+    pub(super) fn receive(&mut self, buf: &mut [u8], take: bool) -> io::Result<(usize, A)> {
+        let Some((from, datagram)) = self.queue.front() else {
+            return Err(ErrorKind::WouldBlock.into());
+        };
+        let (from, length) = (from.clone(), buf.len().min(datagram.len()));
+        buf[..length].copy_from_slice(&datagram[..length]);
+        if take {
+            self.bytes -= datagram.len();
+            self.queue.pop_front();
+        }
+        Ok((length, from))
+    }
 }
 
 /// What was set, and is told again.
@@ -52,9 +100,7 @@ pub(super) struct Bound {
     port: Port,
     source: Arc<Source>,
     peer: Option<SocketAddr>,
-    queue: VecDeque<(SocketAddr, Vec<u8>)>,
-    /// How many bytes that is.
-    bytes: usize,
+    inbox: Inbox<SocketAddr>,
     /// Told to the next call.
     error: Option<ErrorKind>,
     options: Options,
@@ -165,11 +211,10 @@ impl State {
             return;
         };
         let stranger = bound.peer.is_some_and(|it| it != from);
-        if stranger || bound.bytes + length > QUEUE {
+        if stranger || bound.inbox.bytes() + length > QUEUE {
             return news.note(Packet::Lost(length), from, to);
         }
-        bound.bytes += length;
-        bound.queue.push_back((from, datagram));
+        bound.inbox.push(from, datagram);
         news.note(Packet::Arrives(length), from, to);
         news.readable(&bound.source);
     }
@@ -228,8 +273,7 @@ impl Datagram {
                 port,
                 source: Arc::clone(&source),
                 peer: None,
-                queue: VecDeque::new(),
-                bytes: 0,
+                inbox: Inbox::new(),
                 error: None,
                 options: Options {
                     broadcast: false,
@@ -311,19 +355,10 @@ impl Datagram {
         point();
         self.network.with(|state, _| {
             let bound = state.bound(self.socket)?;
-            if let Some(error) = bound.error.take() {
-                return Err(error.into());
+            match bound.error.take() {
+                Some(error) => Err(error.into()),
+                None => bound.inbox.receive(buf, take),
             }
-            let Some((from, datagram)) = bound.queue.front() else {
-                return Err(ErrorKind::WouldBlock.into());
-            };
-            let (from, length) = (*from, buf.len().min(datagram.len()));
-            buf[..length].copy_from_slice(&datagram[..length]);
-            if take {
-                bound.bytes -= datagram.len();
-                bound.queue.pop_front();
-            }
-            Ok((length, from))
         })
     }
 }
@@ -361,7 +396,7 @@ impl Endpoint for Datagram {
         // It fails when the simulation is over, and all has been hung up.
         drop(self.network.with(|state, _| {
             if let Some(bound) = state.bound.remove(&self.socket) {
-                state.free_port(bound.port, self.socket);
+                state.free(&Held::Port(bound.port), self.socket);
             }
             Ok(())
         }));

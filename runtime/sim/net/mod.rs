@@ -1,6 +1,7 @@
 //! The network of a simulation: in memory, with latencies, partitions, resets and losses at will.
 //!
-//! TCP and UDP sockets of [`net`](crate::net) that are made inside a simulation never reach the kernel.
+//! Sockets of [`net`](crate::net), also those of [`unix`](crate::net::unix), that are made inside a simulation
+//! never reach the kernel.
 //! They are ends of a network of that simulation alone: they have the same methods, wait in the same way,
 //! by the virtual clock, and what arrives when follows from the seed.
 //!
@@ -55,21 +56,69 @@
 //! cut they are lost, and elsewhere with the chance of [`loss`]; with those of [`duplication`] and
 //! [`reordering`] they come twice or overtake. Groups and broadcasts reach nobody.
 //!
+//! # Unix sockets
+//!
+//! Their names are those of the host that one is on: no file is made, `std::fs` sees none, and a socket on
+//! another host is not found (`NotFound`). What they send is under way for the [latency] between that host
+//! and itself, and stands still, datagrams too, while [`partition`] cuts it off from itself; [`reset`] of that
+//! host with itself ends their connections. Names are looked up at once: a name that nobody has is told without any latency.
+//!
+//! ```
+//! use std::{io::{ErrorKind, Read, Write}, time::Duration};
+//! use sward::{net::unix::{UnixListener, UnixStream}, sim, time};
+//!
+//! sim::explore(0..20, || {
+//!     sim::net::latency(Duration::from_millis(1));
+//!     let listener = UnixListener::bind("/run/answers").expect("nobody has this name");
+//!     let server = sward::spawn(move || {
+//!         let (mut stream, _) = listener.accept().expect("a client");
+//!         stream.write_all(b"pong").expect("a client that listens");
+//!     });
+//!     let start = time::now();
+//!     let mut client = UnixStream::connect("/run/answers").expect("a server");
+//!     let mut answer = String::new();
+//!     client.read_to_string(&mut answer).expect("an answer and an end");
+//!     assert_eq!(answer, "pong");
+//!     assert!(time::now() - start <= Duration::from_millis(3));
+//!     server.join().expect("no panic");
+//!     let error = UnixStream::connect("/run/answers").expect_err("nobody listens any more");
+//!     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+//!     UnixListener::bind("/run/answers").expect("nobody has this name");
+//! });
+//! ```
+//!
+//! A path belongs to a socket until that is closed or dropped, and until then binds to it fail with `AddrInUse`.
+//! After that the path stays, as its file would: connecting and sending to it fail with `ConnectionRefused`. But **it can be
+//! bound again at once**, as if its file had been removed, since no program could remove it. So a simulation does
+//! not find that a server forgets to do so. Paths are compared as [`Path`](std::path::Path)s, and a relative
+//! one is not the same as an absolute one. An abstract name goes with its socket; one that the system chooses is counted up from `00000`.
+//!
+//! Streams are as above, with the ends of the system: no attempt to connect times out, whoever writes to a peer that reads no more gets
+//! `BrokenPipe`, and a reset is told to a read alone. Datagrams are never lost, doubled or overtaken, and
+//! [`loss`], [`duplication`] and [`reordering`] do not touch them. A socket keeps 11 that were
+//! not received, and more of the one that it is connected to, up to some 200 kB; then senders wait.
+//!
 //! # Limits
 //!
 //! - A simulated socket has no descriptor: [`AsFd`](std::os::fd::AsFd) and the conversions into `std`'s sockets panic, and say so.
-//! - Unix sockets, pipes and the like are the kernel's in a simulation too. A call on them that would
-//!   wait fails with `Unsupported`, as no seed decides when they are ready.
+//! - Pipes and the like, and sockets that were taken over from `std`, are the kernel's in a simulation too. A call
+//!   on them that would wait fails with `Unsupported`, as no seed decides when they are ready.
 //! - A socket must not leave its simulation. When that is over, every call on it fails with `NotConnected`.
 //! - Options of sockets are remembered and have no effect.
 
+mod address;
 mod connection;
 mod datagram;
+mod lane;
+mod local;
+mod mailbox;
 mod network;
 mod rules;
 mod stream;
 
+pub(super) use address::Address;
 pub(crate) use datagram::Datagram;
+pub(crate) use mailbox::LocalDatagram;
 pub(crate) use network::Network;
 pub use rules::Latency;
 pub(crate) use stream::{Listener, Stream};
@@ -230,7 +279,8 @@ pub fn latency_between(
 
 /// Cuts the line between two hosts, which may be the same, until it is [healed](heal).
 ///
-/// What is under way on it does not arrive: of streams it waits for the line to heal, and datagrams are lost.
+/// What is under way on it does not arrive: of streams and Unix sockets it waits for the line to heal, and
+/// datagrams of UDP are lost.
 ///
 /// # Examples
 ///
@@ -263,7 +313,7 @@ pub fn partition(one: impl Into<IpAddr>, other: impl Into<IpAddr>) {
     change(|state, _| state.rules.cut(one, other));
 }
 
-/// Cuts the lines between a host and all others, until [`heal_all`].
+/// Cuts the lines between a host and all others, until [`heal_all`]. Its Unix sockets go on.
 ///
 /// # Examples
 ///
@@ -322,9 +372,9 @@ pub fn isolate(host: impl Into<IpAddr>) {
 pub fn heal(one: impl Into<IpAddr>, other: impl Into<IpAddr>) {
     let (one, other) = (one.into(), other.into());
     change(|state, _| {
-        let ends = state.cut_off();
+        let cut = state.cut_off();
         state.rules.heal(one, other);
-        state.go_on(&ends);
+        state.go_on(cut);
     });
 }
 
@@ -350,13 +400,14 @@ pub fn heal(one: impl Into<IpAddr>, other: impl Into<IpAddr>) {
 #[track_caller]
 pub fn heal_all() {
     change(|state, _| {
-        let ends = state.cut_off();
+        let cut = state.cut_off();
         state.rules.heal_all();
-        state.go_on(&ends);
+        state.go_on(cut);
     });
 }
 
-/// Resets all connections between two hosts, which may be the same, and tells how many those were.
+/// Resets all connections between two hosts, which may be the same, and tells how many those were: of a
+/// host with itself, those of Unix sockets too.
 ///
 /// At once, for both ends: what is under way is lost, what has arrived can still be read, and then each end
 /// gets `ConnectionReset`.
@@ -422,7 +473,7 @@ pub fn reset_stream(stream: &TcpStream) {
     );
 }
 
-/// Lets datagrams that are sent from now on be lost with that chance, from 0 to 1.
+/// Lets datagrams of UDP that are sent from now on be lost with that chance, from 0 to 1.
 ///
 /// # Examples
 ///
@@ -448,7 +499,7 @@ pub fn loss(share: f64) {
     change(|state, _| state.rules.loss = chance);
 }
 
-/// Lets datagrams that are sent from now on come twice with that chance, from 0 to 1.
+/// Lets datagrams of UDP that are sent from now on come twice with that chance, from 0 to 1.
 ///
 /// # Examples
 ///
@@ -474,7 +525,7 @@ pub fn duplication(share: f64) {
     change(|state, _| state.rules.duplication = chance);
 }
 
-/// Lets a datagram overtake those that the same socket has sent before it to the same address, and that are still under way, with that chance, from 0 to 1.
+/// Lets a datagram of UDP overtake those that the same socket has sent before it to the same address, and that are still under way, with that chance, from 0 to 1.
 ///
 /// # Examples
 ///
@@ -505,7 +556,7 @@ pub fn reordering(share: f64) {
     change(|state, _| state.rules.reordering = chance);
 }
 
-/// Lets each direction of a stream hold so many bytes that were sent and not read, and at least one.
+/// Lets each direction of a stream, of TCP or of Unix sockets, hold so many bytes that were sent and not read, and at least one.
 /// Otherwise it is 64 KiB.
 ///
 /// # Examples

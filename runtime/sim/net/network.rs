@@ -9,8 +9,11 @@
 //! carried to another kernel thread. Whose socket has news is told after the lock was let go of.
 
 use super::{
+    address::Address,
     connection::{End, Listening},
     datagram::{Bound, Flow},
+    local::{Label, Names},
+    mailbox::Mailbox,
     rules::Rules,
 };
 use crate::{
@@ -49,6 +52,8 @@ pub(super) enum Event {
     Segment(u64),
     /// One datagram of this flow is there.
     Datagram(Flow),
+    /// The next thing for this mailbox is there.
+    Letter(u64),
     /// This end tries to connect no longer.
     GiveUp(u64),
 }
@@ -65,6 +70,13 @@ pub(super) struct Port {
     pub(super) protocol: Protocol,
     pub(super) host: IpAddr,
     pub(super) number: u16,
+}
+
+/// What others find a socket by, and no other can have meanwhile.
+#[derive(Debug)]
+pub(super) enum Held {
+    Port(Port),
+    Name(Label),
 }
 
 /// One who has a port, for the connections or datagrams to that address.
@@ -100,6 +112,9 @@ pub(super) struct State {
     pub(super) bound: BTreeMap<u64, Bound>,
     /// What is under way on each flow of datagrams, by time and number.
     pub(super) flows: BTreeMap<Flow, BTreeMap<(u64, u64), Vec<u8>>>,
+    pub(super) mailboxes: BTreeMap<u64, Mailbox>,
+    /// Those of Unix sockets.
+    pub(super) labels: Names,
     ports: BTreeMap<Port, Vec<Owner>>,
     next_port: u16,
     /// Where green threads are that were put somewhere.
@@ -136,7 +151,13 @@ impl News {
         self.ready.push((Arc::clone(source), ready));
     }
 
-    pub(super) fn note(&mut self, packet: Packet, from: SocketAddr, to: SocketAddr) {
+    pub(super) fn note(
+        &mut self,
+        packet: Packet,
+        from: impl Into<Address>,
+        to: impl Into<Address>,
+    ) {
+        let (from, to) = (from.into(), to.into());
         self.traffic.push_back(Traffic { packet, from, to });
     }
 }
@@ -158,6 +179,8 @@ impl Network {
                 listening: BTreeMap::new(),
                 bound: BTreeMap::new(),
                 flows: BTreeMap::new(),
+                mailboxes: BTreeMap::new(),
+                labels: Names::default(),
                 ports: BTreeMap::new(),
                 next_port: *FREE_PORTS.start(),
                 hosts: BTreeMap::new(),
@@ -266,6 +289,7 @@ impl Network {
             match state.due.swap_remove(at) {
                 Event::Segment(end) => state.segment_arrives(end, news),
                 Event::Datagram(flow) => state.datagram_arrives(flow, news),
+                Event::Letter(mailbox) => state.letter_arrives(mailbox, news),
                 Event::GiveUp(end) => state.give_up(end, news),
             }
             Ok(())
@@ -295,6 +319,7 @@ impl Network {
             std::mem::take(&mut state.listening),
             std::mem::take(&mut state.bound),
             std::mem::take(&mut state.flows),
+            std::mem::take(&mut state.mailboxes),
         );
         drop(state);
         drop(gone);
@@ -319,6 +344,28 @@ impl State {
             return None;
         }
         Some(self.agenda.insert(time, event))
+    }
+
+    /// All that stands still, by what will happen when it goes on.
+    pub(super) fn cut_off(&self) -> Vec<Event> {
+        self.segments_cut_off()
+            .chain(self.letters_cut_off())
+            .collect()
+    }
+
+    /// Lines have healed: what stood still goes on, unless its own line did not.
+    pub(super) fn go_on(&mut self, events: Vec<Event>) {
+        for event in events {
+            let times = match event {
+                Event::Segment(end) => self.segments_go_on(end),
+                Event::Letter(mailbox) => self.letters_go_on(mailbox),
+                // Those do not stand still.
+                Event::Datagram(_) | Event::GiveUp(_) => Vec::new(),
+            };
+            for at in times {
+                self.happen(at, event);
+            }
+        }
     }
 
     /// The host of the green thread that calls.
@@ -390,11 +437,16 @@ impl State {
             .all(|it| !covers(it.address, address) && !covers(address, it.address))
     }
 
-    pub(super) fn free_port(&mut self, port: Port, socket: u64) {
-        if let Some(owners) = self.ports.get_mut(&port) {
+    /// `socket` has this no longer.
+    pub(super) fn free(&mut self, held: &Held, socket: u64) {
+        let port = match held {
+            Held::Port(port) => port,
+            Held::Name(label) => return self.labels.free(label),
+        };
+        if let Some(owners) = self.ports.get_mut(port) {
             owners.retain(|it| it.socket != socket);
             if owners.is_empty() {
-                self.ports.remove(&port);
+                self.ports.remove(port);
             }
         }
     }

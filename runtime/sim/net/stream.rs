@@ -1,37 +1,88 @@
-//! Simulated TCP as `net` sees it: streams and listeners, by number.
+//! Simulated streams and listeners as `net` sees them, by number.
 
 use super::{
     Endpoint,
+    address::{Address, Family, Name},
     connection::{End, Listening, Phase},
-    network::{Network, Protocol, host_of},
+    network::{Held, Network, Protocol, State, host_of},
 };
 use crate::wait::{point, source::Source};
 use std::{
     fmt,
     io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write},
+    marker::PhantomData,
     net::{Shutdown, SocketAddr},
+    os::unix::net as unix,
     sync::Arc,
 };
 
-/// What a caller has of one end of a connection.
-pub(crate) struct Stream {
+/// What a caller has of one end of a connection: of TCP, unless it has other addresses.
+pub(crate) struct Stream<A: Family = SocketAddr> {
     network: Arc<Network>,
     end: u64,
     source: Arc<Source>,
+    family: PhantomData<fn() -> A>,
 }
 
 impl Stream {
     /// Asks for a connection; it is there when [`connected`](Self::connected) says so.
     pub(crate) fn connect(network: Arc<Network>, to: SocketAddr) -> io::Result<Self> {
         point();
-        let (end, source) = network.with(|state, news| {
-            let end = state.connect(to, news)?;
-            Ok((end, Arc::clone(&state.end(end)?.source)))
-        })?;
+        let end = network.with(|state, news| state.connect(to, news))?;
+        Self::of_end(network, end)
+    }
+
+    pub(crate) fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.of(|it| it.nodelay = nodelay)
+    }
+
+    pub(crate) fn nodelay(&self) -> io::Result<bool> {
+        self.of(|it| it.nodelay)
+    }
+
+    pub(crate) fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.of(|it| it.ttl = ttl)
+    }
+
+    pub(crate) fn ttl(&self) -> io::Result<u32> {
+        self.of(|it| it.ttl)
+    }
+
+    pub(crate) fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.copy(&mut [IoSliceMut::new(buf)], false)
+    }
+}
+
+impl Stream<unix::SocketAddr> {
+    /// As [`connect`](Stream::connect), to a name on this host.
+    ///
+    /// # Errors
+    ///
+    /// The system's, if nobody listens there.
+    pub(crate) fn connect_name(network: Arc<Network>, to: &unix::SocketAddr) -> io::Result<Self> {
+        point();
+        let end = network.with(|state, news| state.connect_name(Name::of(to), news))?;
+        Self::of_end(network, end)
+    }
+
+    pub(crate) fn pair(network: Arc<Network>) -> io::Result<(Self, Self)> {
+        let [one, other] = network.with(|state, _| state.pair())?;
+        Ok((
+            Self::of_end(Arc::clone(&network), one)?,
+            Self::of_end(network, other)?,
+        ))
+    }
+}
+
+impl<A: Family> Stream<A> {
+    /// Takes hold of an end that nobody has yet.
+    fn of_end(network: Arc<Network>, end: u64) -> io::Result<Self> {
+        let source = network.with(|state, _| Ok(Arc::clone(&state.end(end)?.source)))?;
         Ok(Self {
             network,
             end,
             source,
+            family: PhantomData,
         })
     }
 
@@ -59,12 +110,12 @@ impl Stream {
         self.network.with(|state, _| state.end(self.end).map(f))
     }
 
-    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.of(|it| it.remote)
+    pub(crate) fn peer_addr(&self) -> io::Result<A> {
+        self.of(|it| A::of(&it.remote))?
     }
 
-    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.of(|it| it.local)
+    pub(crate) fn local_addr(&self) -> io::Result<A> {
+        self.of(|it| A::of(&it.local))?
     }
 
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
@@ -73,28 +124,8 @@ impl Stream {
             .with(|state, news| state.shutdown(self.end, how, news))
     }
 
-    pub(crate) fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.of(|it| it.nodelay = nodelay)
-    }
-
-    pub(crate) fn nodelay(&self) -> io::Result<bool> {
-        self.of(|it| it.nodelay)
-    }
-
-    pub(crate) fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.of(|it| it.ttl = ttl)
-    }
-
-    pub(crate) fn ttl(&self) -> io::Result<u32> {
-        self.of(|it| it.ttl)
-    }
-
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.of(|it| it.error.take().map(io::Error::from))
-    }
-
-    pub(crate) fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.copy(&mut [IoSliceMut::new(buf)], false)
     }
 
     fn copy(&self, bufs: &mut [IoSliceMut<'_>], take: bool) -> io::Result<usize> {
@@ -131,7 +162,7 @@ trait ReadVectoredFully: Read {
 
 impl<T: Read> ReadVectoredFully for T {}
 
-impl Read for &Stream {
+impl<A: Family> Read for &Stream<A> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.copy(&mut [IoSliceMut::new(buf)], true)
     }
@@ -141,7 +172,7 @@ impl Read for &Stream {
     }
 }
 
-impl Write for &Stream {
+impl<A: Family> Write for &Stream<A> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         point();
         self.network
@@ -160,7 +191,7 @@ impl Write for &Stream {
     }
 }
 
-impl Endpoint for Stream {
+impl<A: Family> Endpoint for Stream<A> {
     fn source(&self) -> Arc<Source> {
         Arc::clone(&self.source)
     }
@@ -174,66 +205,36 @@ impl Endpoint for Stream {
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut fields = f.debug_struct("TcpStream");
-        if let Ok((local, peer)) = self.of(|it| (it.local, it.remote)) {
-            fields.field("addr", &local).field("peer", &peer);
+        let mut fields = f.debug_struct(A::STREAM);
+        if let (Ok(local), Ok(peer)) = (self.local_addr(), self.peer_addr()) {
+            fields.field(A::LOCAL, &local).field("peer", &peer);
         }
         fields.finish_non_exhaustive()
     }
 }
 
-impl Drop for Stream {
+impl<A: Family> Drop for Stream<A> {
     fn drop(&mut self) {
         self.hang_up();
     }
 }
 
-/// What a caller has of a listener.
-pub(crate) struct Listener {
+/// What a caller has of a listener: of TCP, unless it has other addresses.
+pub(crate) struct Listener<A: Family = SocketAddr> {
     network: Arc<Network>,
     number: u64,
     source: Arc<Source>,
+    family: PhantomData<fn() -> A>,
 }
 
 impl Listener {
     pub(crate) fn bind(network: Arc<Network>, address: SocketAddr) -> io::Result<Self> {
-        point();
-        let source = Arc::new(Source::simulated());
-        let number = network.with(|state, _| {
-            let number = state.number();
+        Self::listen(network, |state, number| {
             let host = host_of(address.ip(), state.host());
             let port = state.take_port(Protocol::Stream, host, address, number)?;
-            state.listen(number, address.ip(), port, &source);
-            Ok(number)
-        })?;
-        Ok(Self {
-            network,
-            number,
-            source,
+            let local = SocketAddr::new(address.ip(), port.number);
+            Ok((local.into(), Held::Port(port)))
         })
-    }
-
-    fn of<R>(&self, f: impl FnOnce(&mut Listening) -> R) -> io::Result<R> {
-        self.network
-            .with(|state, _| state.listener(self.number).map(f))
-    }
-
-    pub(crate) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        point();
-        self.network.with(|state, news| {
-            let number = state.accept(self.number, news)?;
-            let end = state.end(number)?;
-            let stream = Stream {
-                network: Arc::clone(&self.network),
-                end: number,
-                source: Arc::clone(&end.source),
-            };
-            Ok((stream, end.remote))
-        })
-    }
-
-    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.of(|it| it.local)
     }
 
     pub(crate) fn set_ttl(&self, ttl: u32) -> io::Result<()> {
@@ -243,13 +244,64 @@ impl Listener {
     pub(crate) fn ttl(&self) -> io::Result<u32> {
         self.of(|it| it.ttl)
     }
+}
+
+impl Listener<unix::SocketAddr> {
+    pub(crate) fn bind_name(network: Arc<Network>, address: &unix::SocketAddr) -> io::Result<Self> {
+        Self::listen(network, |state, number| {
+            let (host, name) = (state.host(), Name::of(address));
+            let (name, held) = state.take_name(Protocol::Stream, host, &name, number)?;
+            Ok((Address::Name(name), held))
+        })
+    }
+}
+
+impl<A: Family> Listener<A> {
+    /// Listens where `take` says, which takes that for the listener of this number.
+    fn listen(
+        network: Arc<Network>,
+        take: impl FnOnce(&mut State, u64) -> io::Result<(Address, Held)>,
+    ) -> io::Result<Self> {
+        point();
+        let source = Arc::new(Source::simulated());
+        let number = network.with(|state, _| {
+            let number = state.number();
+            let (local, held) = take(state, number)?;
+            state.listen(number, local, held, &source);
+            Ok(number)
+        })?;
+        Ok(Self {
+            network,
+            number,
+            source,
+            family: PhantomData,
+        })
+    }
+
+    fn of<R>(&self, f: impl FnOnce(&mut Listening) -> R) -> io::Result<R> {
+        self.network
+            .with(|state, _| state.listener(self.number).map(f))
+    }
+
+    pub(crate) fn accept(&self) -> io::Result<(Stream<A>, A)> {
+        point();
+        let accept = |state: &mut State, news: &mut _| state.accept(self.number, news);
+        let end = self.network.with(accept)?;
+        let stream = Stream::of_end(Arc::clone(&self.network), end)?;
+        let peer = stream.peer_addr()?;
+        Ok((stream, peer))
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<A> {
+        self.of(|it| A::of(&it.local))?
+    }
 
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.of(|_| None)
     }
 }
 
-impl Endpoint for Listener {
+impl<A: Family> Endpoint for Listener<A> {
     fn source(&self) -> Arc<Source> {
         Arc::clone(&self.source)
     }
@@ -263,15 +315,15 @@ impl Endpoint for Listener {
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut fields = f.debug_struct("TcpListener");
+        let mut fields = f.debug_struct(A::LISTENER);
         if let Ok(local) = self.local_addr() {
-            fields.field("addr", &local);
+            fields.field(A::LOCAL, &local);
         }
         fields.finish_non_exhaustive()
     }
 }
 
-impl Drop for Listener {
+impl<A: Family> Drop for Listener<A> {
     fn drop(&mut self) {
         self.hang_up();
     }
