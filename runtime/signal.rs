@@ -28,9 +28,12 @@
 use crate::{
     base::{
         naps::Nap,
-        primitives::global::{
-            AtomicPtr, AtomicUsize, Mutex,
+        primitives::{
+            AtomicPtr,
             Ordering::{Acquire, Relaxed, Release},
+            array_of, const_fn,
+            global::{AtomicUsize, Mutex},
+            static_item,
         },
     },
     channel::{Receiver, Sender, TrySendError, bounded},
@@ -71,9 +74,37 @@ type Set = usize;
 static PENDING: AtomicUsize = AtomicUsize::new(0);
 /// The eventfd's number, before any handler is in place.
 static WAKE: AtomicUsize = AtomicUsize::new(0);
-/// For each signal that is handled, the action of before, if it was a function.
-static PREVIOUS: [AtomicPtr<libc::sigaction>; LAST as usize] =
-    [const { AtomicPtr::new(ptr::null_mut()) }; LAST as usize];
+static_item! {
+    /// For each signal that is handled, the action of before, if it was a function.
+    static PREVIOUS: PerSignal<libc::sigaction> = PerSignal::new();
+}
+
+/// An action for each signal, that a handler may look at any time.
+struct PerSignal<T>([AtomicPtr<T>; LAST as usize]);
+
+impl<T> PerSignal<T> {
+    const_fn! {
+        const fn new() -> Self {
+            Self(array_of!(LAST as usize, AtomicPtr::new(ptr::null_mut())))
+        }
+    }
+
+    /// Handlers of this signal see the action from now on. It is leaked: a program has few of them, and installs
+    /// them seldom.
+    fn announce(&self, signal: i32, action: Option<T>) {
+        let action = action.map_or(ptr::null_mut(), |it| Box::leak(Box::new(it)));
+        // Release [previous]
+        self.0[place(signal)].store(action, Release);
+    }
+
+    /// What was announced last, if anything.
+    fn get(&self, signal: i32) -> Option<&T> {
+        // Acquire [previous]
+        let action = self.0[place(signal)].load(Acquire);
+        // SAFETY: null, or leaked.
+        unsafe { action.as_ref() }
+    }
+}
 
 static TABLE: Mutex<Table> = Mutex::new(Table {
     subscribers: Vec::new(),
@@ -192,13 +223,8 @@ impl Table {
             let installed = &mut self.installed[place(signal)];
             if installed.is_none() {
                 let before = action(signal)?;
-                // A program has few of them, and installs them seldom; the handler may look at any time.
-                let known = match before.sa_sigaction {
-                    libc::SIG_DFL | libc::SIG_IGN => ptr::null_mut(),
-                    _ => Box::leak(Box::new(before)),
-                };
-                // Release [previous]
-                PREVIOUS[place(signal)].store(known, Release);
+                let is_function = ![libc::SIG_DFL, libc::SIG_IGN].contains(&before.sa_sigaction);
+                PREVIOUS.announce(signal, is_function.then_some(before));
                 let mut ours = empty();
                 ours.sa_sigaction = handle as *const () as usize;
                 // On the kernel thread's own stack for signals: a green one may be too small.
@@ -327,10 +353,8 @@ unsafe extern "C" fn handle(
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above.
     let before = unsafe { *errno };
-    // First, so that who is sent the message finds that it was called. Acquire [previous]
-    let previous = PREVIOUS[place(signal)].load(Acquire);
-    // SAFETY: null, or leaked.
-    if let Some(previous) = unsafe { previous.as_ref() } {
+    // First, so that who is sent the message finds that it was called.
+    if let Some(previous) = PREVIOUS.get(signal) {
         // SAFETY: as we were called.
         unsafe { pass_on(previous, signal, info, context) };
     }
@@ -388,5 +412,29 @@ fn check(outcome: libc::c_int) -> io::Result<()> {
     match outcome {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::{PerSignal, SIGHUP, SIGINT};
+    use crate::base::primitives::Fixed;
+    use loom::{sync::Arc, thread};
+
+    /// A handler sees a whole action, the first or the second, or that there is none.
+    #[test]
+    fn a_handler_sees_what_was_announced() {
+        loom::model(|| {
+            let previous = Arc::new(PerSignal::new());
+            let handler = thread::spawn({
+                let previous = Arc::clone(&previous);
+                move || previous.get(SIGINT).map(|it: &Fixed<i32>| *it.get())
+            });
+            previous.announce(SIGHUP, Some(Fixed::new(9)));
+            previous.announce(SIGINT, Some(Fixed::new(1)));
+            previous.announce(SIGINT, Some(Fixed::new(2)));
+            let seen = handler.join().expect("no panic");
+            assert!(matches!(seen, None | Some(1 | 2)));
+        });
     }
 }

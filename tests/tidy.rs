@@ -97,6 +97,7 @@ const UNSAFE: &[&str] = &[
     "runtime/sync/semaphore.rs",
     "runtime/task/join.rs",
     "runtime/task/record.rs",
+    "runtime/task/token.rs",
     "runtime/thread/join.rs",
     "runtime/thread/scope.rs",
     "runtime/thread/spawn.rs",

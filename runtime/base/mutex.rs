@@ -272,9 +272,32 @@ mod model {
                 thread::spawn(move || add(&shared))
             });
             add(&shared);
-            others.map(|it| it.join().expect("a section"));
+            for other in others {
+                other.join().expect("a section");
+            }
             // SAFETY: all have ended.
             shared.count.with(|it| assert_eq!(unsafe { *it }, 3));
+        });
+    }
+
+    /// Whoever finds it free sees what was done.
+    #[test]
+    fn a_section_that_is_free_at_once_comes_after_others() {
+        loom::model(|| {
+            let shared = Arc::new((Mutex::new(()), UnsafeCell::new(())));
+            let other = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    if let Ok(section) = shared.0.try_lock() {
+                        shared.1.with_mut(|_| ());
+                        drop(section);
+                    }
+                }
+            });
+            let section = shared.0.lock();
+            shared.1.with_mut(|_| ());
+            drop(section);
+            other.join().expect("no panic");
         });
     }
 }

@@ -70,10 +70,10 @@ impl Parker {
 
     #[inline]
     fn nap_counted(&self, lie_down: impl FnOnce()) {
-        // Acquire [token].
+        // Acquire [token], if it is there.
         if self
             .word
-            .compare_exchange(EMPTY, NAPPING, Acquire, Acquire)
+            .compare_exchange(EMPTY, NAPPING, Relaxed, Acquire)
             .is_ok()
         {
             lie_down();
@@ -205,6 +205,25 @@ mod model {
             });
             assert!(shared.0.park(None));
             assert!(shared.1.load(Relaxed));
+            drop(waker.join());
+        });
+    }
+
+    /// So does one that comes as its deadline passes.
+    #[test]
+    fn a_token_at_the_last_moment_shows_its_cause() {
+        loom::model(|| {
+            let shared = Arc::new((Parker::new(), AtomicBool::new(false)));
+            let waker = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    shared.1.store(true, Relaxed);
+                    shared.0.unpark();
+                }
+            });
+            if shared.0.park(Some(Instant::now())) {
+                assert!(shared.1.load(Relaxed));
+            }
             drop(waker.join());
         });
     }

@@ -6,7 +6,7 @@
 
 #[cfg(not(loom))]
 pub(crate) use self::system::{
-    futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier,
+    Fixed, Room, futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier,
     try_heavy_barrier, yield_thread,
 };
 #[cfg(not(loom))]
@@ -20,11 +20,11 @@ pub(crate) use std::{
     },
 };
 
-#[cfg(all(loom, test))]
+#[cfg(all(test, loom))]
 pub(crate) use self::model::without_membarrier;
 #[cfg(loom)]
 pub(crate) use self::model::{
-    futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier,
+    Fixed, Room, futex_wait, futex_wake, heavy_barrier, light_barrier, register_heavy_barrier,
     try_heavy_barrier, yield_thread,
 };
 #[cfg(loom)]
@@ -77,6 +77,36 @@ macro_rules! const_fn {
 }
 pub(crate) use const_fn;
 
+/// An array of what is made of atomics, each made alike.
+#[cfg(not(loom))]
+macro_rules! array_of {
+    ($count:expr, $value:expr) => {
+        [const { $value }; $count]
+    };
+}
+#[cfg(loom)]
+macro_rules! array_of {
+    ($count:expr, $value:expr) => {
+        std::array::from_fn::<_, { $count }, _>(|_| $value)
+    };
+}
+pub(crate) use array_of;
+
+/// A static of what is made of atomics; a model makes it anew each time it runs.
+#[cfg(not(loom))]
+macro_rules! static_item {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        $(#[$meta])* static $name: $type = $value;
+    };
+}
+#[cfg(loom)]
+macro_rules! static_item {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        loom::lazy_static! { $(#[$meta])* static ref $name: $type = $value; }
+    };
+}
+pub(crate) use static_item;
+
 #[cfg(not(loom))]
 mod system {
     use super::AtomicU32;
@@ -84,6 +114,42 @@ mod system {
         ptr,
         time::{Duration, Instant},
     };
+
+    /// A value that is written before others find it and then only read; a model sees to that.
+    #[derive(Debug)]
+    #[repr(transparent)]
+    pub(crate) struct Fixed<T>(T);
+
+    impl<T> Fixed<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(value)
+        }
+
+        #[inline]
+        pub(crate) fn get(&self) -> &T {
+            &self.0
+        }
+
+        pub(crate) fn set(&mut self, value: T) {
+            self.0 = value;
+        }
+    }
+
+    /// The room of a value that others reach by its address; a model sees to it that each use of it comes before its
+    /// end, which loom does not know of atomics.
+    #[derive(Debug)]
+    pub(crate) struct Room;
+
+    impl Room {
+        pub(crate) const fn new() -> Self {
+            Self
+        }
+
+        /// The value is used.
+        #[inline(always)]
+        #[expect(clippy::unused_self, reason = "a model uses it")]
+        pub(crate) fn enter(&self) {}
+    }
 
     /// Sleeps while `word` is `expected`, until woken or `deadline`. May come back for no reason.
     pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<Instant>) {
@@ -182,21 +248,75 @@ mod model {
         f(&mut SLEEPERS.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    std::thread_local! {
-        static WITHOUT_MEMBARRIER: Cell<bool> = const { Cell::new(false) };
+    thread_local! {
+        /// The kernel has no `membarrier`, in the model that this kernel thread runs.
+        static REFUSED: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// In a model that this thread runs in `f`, [`light_barrier`] is none.
+    /// Runs a model in which the kernel refuses `membarrier`: light barriers order nothing.
     #[cfg(test)]
-    pub(crate) fn without_membarrier(f: impl FnOnce()) {
-        WITHOUT_MEMBARRIER.set(true);
-        f();
-        WITHOUT_MEMBARRIER.set(false);
+    pub(crate) fn without_membarrier(model: impl FnOnce()) {
+        struct Ends;
+        impl Drop for Ends {
+            fn drop(&mut self) {
+                REFUSED.set(false);
+            }
+        }
+        REFUSED.set(true);
+        let _ends = Ends;
+        model();
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct Fixed<T>(loom::cell::UnsafeCell<T>);
+
+    // SAFETY: it is shared for reading alone, which the cell checks.
+    unsafe impl<T: Sync> Sync for Fixed<T> {}
+
+    impl<T> Fixed<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::cell::UnsafeCell::new(value))
+        }
+
+        pub(crate) fn get(&self) -> &T {
+            // SAFETY: it is written to by `&mut` alone.
+            self.0.with(|it| unsafe { &*it })
+        }
+
+        pub(crate) fn set(&mut self, value: T) {
+            // SAFETY: it is the caller's alone.
+            self.0.with_mut(|it| unsafe { *it = value });
+        }
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct Room(loom::cell::UnsafeCell<()>);
+
+    // SAFETY: the cell holds nothing.
+    unsafe impl Sync for Room {}
+
+    impl Room {
+        pub(crate) fn new() -> Self {
+            Self(loom::cell::UnsafeCell::new(()))
+        }
+
+        pub(crate) fn enter(&self) {
+            self.0.with(|_| ());
+        }
+    }
+
+    impl Drop for Room {
+        fn drop(&mut self) {
+            // A model that fails unwinds.
+            if !std::thread::panicking() {
+                self.0.with_mut(|_| ());
+            }
+        }
     }
 
     /// As strong as the heavy one: a model cannot make others pass a barrier.
     pub(crate) fn light_barrier() {
-        if !WITHOUT_MEMBARRIER.get() {
+        if !REFUSED.get() {
             super::fence(Ordering::SeqCst);
         }
     }
@@ -226,19 +346,19 @@ mod model {
     /// clock: a deadline has passed.
     pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<Instant>) {
         if deadline.is_some() {
-            thread::yield_now();
             return;
         }
-        sleepers(|all| all.push((address(word), thread::current())));
         // The kernel compares under a lock of its own: it sees the latest value, as a swap does.
         let same = word.compare_exchange(expected, expected, Ordering::Relaxed, Ordering::Relaxed);
-        if same.is_ok() {
-            thread::park();
+        if same.is_err() {
+            return;
         }
-        sleepers(|all| {
-            let me = thread::current().id();
-            all.retain(|(at, it)| *at != address(word) || it.id() != me);
-        });
+        // No step of the model is between. Whoever comes before it wakes nobody: loom's `unpark` passes on what
+        // was written before, which the kernel does not promise.
+        let me = thread::current();
+        sleepers(|all| all.push((address(word), me.clone())));
+        thread::park();
+        sleepers(|all| all.retain(|(at, it)| *at != address(word) || it.id() != me.id()));
     }
 
     /// Wakes all who sleep on `word`: they look again by themselves.

@@ -51,6 +51,7 @@ use crate::{
         primitives::{
             AtomicUsize,
             Ordering::{AcqRel, Relaxed},
+            Room,
         },
     },
     wait::{
@@ -111,6 +112,7 @@ pub(super) struct Channel<T> {
     buffer: UnsafeCell<VecDeque<T>>,
     /// Which sides have handles: both, one, none.
     sides: AtomicUsize,
+    room: Room,
 }
 
 // SAFETY: messages move from thread to thread, and are never shared; all else is guarded by the lock.
@@ -131,6 +133,7 @@ impl<T> Channel<T> {
             shared: Shared::new(capacity),
             buffer: UnsafeCell::new(VecDeque::new()),
             sides: AtomicUsize::new(2),
+            room: Room::new(),
         })))
     }
 
@@ -707,6 +710,7 @@ impl<T> Channel<T> {
     unsafe fn release_side(channel: NonNull<Self>) -> Option<Box<Self>> {
         // SAFETY: the share keeps the channel.
         let it = unsafe { channel.as_ref() };
+        it.room.enter();
         // AcqRel [handles].
         (it.sides.fetch_sub(1, AcqRel) == 1)
             // SAFETY: it was made by a box, and this was the last share.

@@ -2,8 +2,8 @@
 //!
 //! What a thread did before it sent is read after the message was received, in cells of which loom knows who
 //! may touch them when; so an ordering that is too weak shows as a race. Choices are biased, as a draw would
-//! make each run of a model another one. That the second of the two sides frees the channel after the first
-//! is done with it cannot be seen here: loom does not watch memory that is freed.
+//! make each run of a model another one. That a channel is freed after its last use shows by its room: loom
+//! does not watch memory that is freed.
 
 use super::{arm::Arm, bounded, choose::choose, core::Until, receiver::Receiver, sender::Sender};
 use loom::{cell::UnsafeCell, model::Builder, sync::Arc, thread};
@@ -341,5 +341,16 @@ fn a_promise_that_is_broken_may_be_the_end() {
         let selector = thread::spawn(move || drop(choose(&[Arm::send(&tx)], true, FOREVER)));
         assert!(rx.recv().is_err());
         selector.join().expect("no panic");
+    });
+}
+
+/// The second of the two sides frees the channel, after the first is done with it.
+#[test]
+fn the_last_side_frees_the_channel() {
+    explore(3, || {
+        let (tx, rx) = bounded::<u32>(1);
+        let sender = thread::spawn(move || drop(tx));
+        drop(rx);
+        sender.join().expect("no panic");
     });
 }

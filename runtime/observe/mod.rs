@@ -7,7 +7,7 @@ mod histogram;
 mod json;
 mod metrics;
 pub(crate) mod signal;
-mod subject;
+pub(crate) mod subject;
 pub mod trace;
 pub(crate) mod watchdog;
 

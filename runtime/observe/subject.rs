@@ -51,10 +51,7 @@ pub(super) enum Found {
 impl Subject {
     /// What `task` waits for, if it is parked for something to which its reason gives a meaning.
     pub(super) fn of(task: &Task) -> Option<Self> {
-        if !task.waiter().is_surely_parked() {
-            return None;
-        }
-        let (reason, (address, count)) = (task.reason(), task.subject());
+        let (reason, address, count) = task.subject()?;
         let means = matches!(
             reason,
             Reason::Mutex
@@ -201,20 +198,26 @@ pub(super) fn between<T>(
 ) -> Option<T> {
     for _ in 0..8 {
         let start = Instant::now();
-        if !same() {
-            return None;
-        }
-        let seen = look();
-        fence(Acquire); // What was copied, then the second look.
-        if !same() {
-            return None;
-        }
+        let seen = between_looks(&mut same, &mut look)?;
         // In this time no green thread has come round to the same count.
         if start.elapsed() < SHORTEST_WAIT * SUBJECTS {
             return seen;
         }
     }
     None
+}
+
+/// As [`between`], once, by no clock.
+pub(crate) fn between_looks<T>(
+    mut same: impl FnMut() -> bool,
+    look: impl FnOnce() -> T,
+) -> Option<T> {
+    if !same() {
+        return None;
+    }
+    let seen = look();
+    fence(Acquire); // What was copied, then the second look.
+    same().then_some(seen)
 }
 
 /// What `task` waits for, and what is there.

@@ -141,7 +141,9 @@ mod model {
             let (beside, inside) = &*shared;
             inside.fetch_sub(1, SeqCst);
             beside.leave(Why::Calls);
-            wants.map(|it| it.join().expect("no panic"));
+            for want in wants {
+                want.join().expect("no panic");
+            }
             assert!(beside.enter(Why::Calls) && beside.enter(Why::Calls));
             assert!(!beside.enter(Why::Calls));
             assert!(beside.enter(Why::Computes), "counted apart");

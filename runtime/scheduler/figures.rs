@@ -1,6 +1,6 @@
 //! What an outsider may see of a scheduler: figures, and who runs.
 
-use super::{Scheduler, processor::Counters};
+use super::{Scheduler, census, processor::Counters};
 use crate::{
     base::primitives::{
         AtomicU64,
@@ -22,9 +22,7 @@ impl Scheduler {
                 .map(|it| field(&it.counters).load(Relaxed))
                 .sum()
         };
-        // The ends first, as in `live`.
-        let finished = sum(|it| &it.finished) + self.outside.finished.load(Relaxed);
-        let spawned = sum(|it| &it.spawned) + self.outside.spawned.load(Relaxed);
+        let (spawned, finished) = census::spawned_and_finished(self.counts());
         let live = spawned.saturating_sub(finished);
         let running = self.running() as u64;
         let queued: usize = self.processors.iter().map(super::Processor::queued).sum();

@@ -147,6 +147,10 @@ impl Grip {
                 // move up.
                 State::Trying => {
                     if self.exchange(State::Trying, self.mine()) {
+                        if !self.membarrier {
+                            // Not for the grip: for others who rely on an entry's barrier.
+                            heavy_barrier(false);
+                        }
                         return true;
                     }
                 }

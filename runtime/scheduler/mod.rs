@@ -19,6 +19,7 @@
 )]
 
 mod beside;
+mod census;
 mod doze;
 mod figures;
 mod front;
@@ -30,6 +31,7 @@ pub(crate) mod origin;
 mod pinned;
 mod processor;
 pub(crate) mod shutdown;
+mod stopped;
 pub(crate) mod worker;
 
 use crate::{
@@ -38,7 +40,7 @@ use crate::{
         naps,
         primitives::{
             AtomicU64,
-            Ordering::{Acquire, Relaxed, Release, SeqCst},
+            Ordering::{Relaxed, SeqCst},
             fence,
             global::AtomicU64 as GlobalU64,
         },
@@ -56,10 +58,11 @@ use crate::{
     },
 };
 use beside::{Beside, Why};
+use census::Counts;
 use crossbeam_deque::{Injector, Steal};
 use idle::Idle;
 use origin::Origin;
-use processor::{Counters, Flags, Processor, Runnable, count};
+use processor::{Flags, Processor, Runnable, count};
 use std::{
     io,
     ptr::{self, NonNull},
@@ -434,27 +437,28 @@ impl Scheduler {
 
     /// How many green threads there are, at some moment during the call.
     pub(crate) fn live(&self) -> u64 {
-        let sum = |field: fn(&Counters) -> &AtomicU64| -> u64 {
-            self.processors
-                .iter()
-                .map(|it| field(&it.counters).load(Acquire))
-                .sum()
-        };
-        // The ends first: what is spawned meanwhile makes the result larger, never smaller.
-        let finished = sum(|it| &it.finished) + self.outside.finished.load(Acquire);
-        let spawned = sum(|it| &it.spawned) + self.outside.spawned.load(Acquire);
+        let (spawned, finished) = census::spawned_and_finished(self.counts());
         spawned.saturating_sub(finished)
+    }
+
+    /// Where spawns and ends are counted.
+    fn counts(&self) -> impl Iterator<Item = Counts<'_>> + Clone {
+        let outside = Counts {
+            spawned: &self.outside.spawned,
+            finished: &self.outside.finished,
+        };
+        let own = self.processors.iter().map(|it| Counts {
+            spawned: &it.counters.spawned,
+            finished: &it.counters.finished,
+        });
+        own.chain([outside])
     }
 
     /// A green thread has left its stack for the last time.
     fn finished(&self, processor: Option<&Processor>) {
         match processor {
-            // Release, both: who sees the end must see the spawn, in `live`.
-            Some(processor) => {
-                let ended = &processor.counters.finished;
-                ended.store(ended.load(Relaxed) + 1, Release);
-            }
-            None => _ = self.outside.finished.fetch_add(1, Release),
+            Some(processor) => census::count_own_end(&processor.counters.finished),
+            None => census::count_end(&self.outside.finished),
         }
         if self.flags.closing.load(Relaxed) {
             self.closer.look();
@@ -528,8 +532,7 @@ impl Home for Scheduler {
         let task = unsafe { Task::of(task) };
         let started = match self.worker() {
             Some(worker) => worker.with_processor(|it| match it {
-                // The barrier of the entry: the record comes before this look; see `shutdown`.
-                Some(processor) if !self.flags.stopped.load(Acquire) => {
+                Some(processor) if stopped::goes_on(&self.flags.stopped) => {
                     count(&processor.counters.spawned);
                     processor.run_next(task);
                     true
@@ -620,9 +623,7 @@ impl Scheduler {
     /// Starts a green thread where no processor is at hand; `false` if the runtime has gone.
     #[cold]
     fn start_by_injector(&self, task: NonNull<Task>, inject: fn(&Self, NonNull<Task>)) -> bool {
-        // The record is there, then we look whether all is over; see `shutdown`.
-        fence(SeqCst);
-        let goes_on = !self.flags.stopped.load(Acquire);
+        let goes_on = stopped::goes_on_outside(&self.flags.stopped);
         if goes_on {
             self.outside.spawned.fetch_add(1, Relaxed);
             inject(self, task);

@@ -7,24 +7,18 @@
 //! 4. `S4` At the deadline, what is left is abandoned, and its joiners are told: stacks and the scheduler are leaked, for they may
 //!    be borrowed from; a worker that comes back from a blocking call ends.
 //!
-//! What was left behind may go on, and spawn. What it spawns is refused, as fresh ones are in `S1`, or it was
-//! there in time to be told with the rest:
-//!
-//! | who spawns, `Scheduler::start`           | the end, `finish_off`                     |
-//! |------------------------------------------|-------------------------------------------|
-//! | the record is in the slab                | `stopped` is set                          |
-//! | a barrier: light, or a fence             | a heavy barrier                           |
-//! | reads `stopped`: if it is set, it refuses | walks over the slab, and abandons         |
+//! How the last is known to have ended stands in [`census`](super::census); what was left behind may go on, and
+//! spawn: see [`stopped`].
 
 #![expect(unsafe_code, reason = "walks over the slab of records")]
 
-use super::{Scheduler, worker::NATIVE_STACK_BYTES};
+use super::{Scheduler, stopped, worker::NATIVE_STACK_BYTES};
 use crate::{
     base::{
         lock::Lock,
         primitives::{
             Ordering::{Relaxed, SeqCst},
-            fence, heavy_barrier,
+            fence,
         },
         slab,
     },
@@ -71,7 +65,8 @@ impl Scheduler {
     /// Ends everything, within `timeout` and a little. From one of its own green threads it only begins:
     /// a kernel thread sees to the rest.
     pub(crate) fn shut_down(self: &Arc<Self>, timeout: Duration) {
-        if self.flags.closing.swap(true, SeqCst) {
+        // Relaxed: who misses it, a fresh one that starts or the last that ends, is found by the next round.
+        if self.flags.closing.swap(true, Relaxed) {
             return; // S1 has happened.
         }
         let deadline = Instant::now().checked_add(timeout);
@@ -97,15 +92,13 @@ impl Scheduler {
     }
 
     fn finish_off(self: &Arc<Self>, deadline: Option<Instant>) {
-        let ended = self.wait_until_empty(deadline);
-        self.flags.stopped.store(true, SeqCst);
-        self.rouse_all();
-        if ended {
+        if self.wait_until_empty(deadline) {
             self.stop();
         } else {
             // S4: what still runs refers to this scheduler without counting.
             let _leaked = ManuallyDrop::new(Arc::clone(self));
-            heavy_barrier(self.membarrier);
+            stopped::stop(&self.flags.stopped, self.membarrier);
+            self.rouse_all();
             self.for_each(Task::abandon);
             let grace = Instant::now() + GRACE;
             for thread in self.take_threads() {
@@ -177,7 +170,8 @@ impl Scheduler {
 
     /// Stops the workers and waits for their ends. No green thread is left, or none has been started.
     pub(super) fn stop(&self) {
-        self.flags.stopped.store(true, SeqCst);
+        // Relaxed: `rouse_all` follows.
+        self.flags.stopped.store(true, Relaxed);
         self.rouse_all();
         for thread in self.take_threads() {
             drop(thread.join());

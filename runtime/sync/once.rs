@@ -191,7 +191,8 @@ impl Once {
     #[track_caller]
     fn wait_for_change(&self, should: impl Fn(u8) -> bool) -> u8 {
         let line = self.line.lock();
-        let state = self.state.load(Acquire); // Acquire [run].
+        // Relaxed: whoever goes on by this asks again, or does not go on.
+        let state = self.state.load(Relaxed);
         if should(state) {
             // Without a deadline it cannot be late.
             _ = wait_in_line(&self.line, line, |it| it, NO_SLOT, Reason::Once, None);

@@ -357,6 +357,8 @@ mod model {
 
         fn section(&self) {
             self.raw.lock();
+            // The holder of before has cleared its name before this one came.
+            assert!(self.raw.holder.noted().is_some());
             self.add();
             self.raw.unlock();
         }

@@ -331,7 +331,7 @@ mod model {
                 move || drop(semaphore.acquire(1))
             });
             drop(held);
-            drop(late.join().expect("no panic"));
+            _ = late.join().expect("no panic");
             behind.join().expect("no panic");
             assert_eq!(semaphore.word.load(Relaxed), 4);
             assert!(semaphore.acquire_timeout(2, Duration::ZERO).is_some());

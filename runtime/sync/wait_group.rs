@@ -126,10 +126,10 @@ impl Counter {
             if word < ONE {
                 return Ok(());
             }
-            // Acquire [done], should it be done.
+            // Acquire [done], should it be done by now.
             match self
                 .word
-                .compare_exchange_weak(word, word | WAITERS, Acquire, Acquire)
+                .compare_exchange_weak(word, word | WAITERS, Relaxed, Acquire)
             {
                 Ok(_) => break,
                 Err(now) => word = now,
@@ -355,30 +355,59 @@ mod model {
     use super::{Counter, Reason};
     use loom::{cell::UnsafeCell, model::Builder, sync::Arc, thread};
 
-    /// Who waits is released by the last, sees what all did, and not before.
+    struct Shared {
+        counter: Counter,
+        /// What the workers do.
+        deeds: [UnsafeCell<()>; 2],
+    }
+
+    impl Shared {
+        fn work(&self, index: usize) {
+            self.deeds[index].with_mut(|_| ());
+            assert!(self.counter.done(1));
+        }
+
+        fn wait(&self, asks: bool) {
+            if !asks || !self.counter.is_done() {
+                assert!(self.counter.wait(Reason::WaitGroup, None).is_ok());
+            }
+            self.deeds.iter().for_each(|it| it.with(|_| ()));
+            assert!(!self.counter.done(1), "below zero");
+        }
+    }
+
+    /// Two who wait are released by the last, see what all did, and not before.
+    fn explore(asks: bool) {
+        let mut builder = Builder::new();
+        builder.preemption_bound = Some(2);
+        builder.check(move || {
+            let shared = Arc::new(Shared {
+                counter: Counter::new(),
+                deeds: Default::default(),
+            });
+            assert!(shared.counter.add(2));
+            let worker = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || shared.work(0)
+            });
+            let waiter = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || shared.wait(asks)
+            });
+            shared.work(1);
+            shared.wait(asks);
+            worker.join().expect("a worker");
+            waiter.join().expect("who waits");
+        });
+    }
+
     #[test]
     fn the_last_releases_who_waits() {
-        let mut builder = Builder::new();
-        builder.preemption_bound = Some(3);
-        builder.check(|| {
-            let shared = Arc::new((Counter::new(), [UnsafeCell::new(0), UnsafeCell::new(0)]));
-            assert!(shared.0.add(2));
-            let workers = [0, 1].map(|index| {
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || {
-                    shared.1[index].with_mut(|_| ());
-                    assert!(shared.0.done(1));
-                })
-            });
-            if !shared.0.is_done() {
-                assert!(shared.0.wait(Reason::WaitGroup, None).is_ok());
-            }
-            shared.1[0].with(|_| ());
-            shared.1[1].with(|_| ());
-            assert!(!shared.0.done(1), "below zero");
-            for worker in workers {
-                worker.join().expect("a worker");
-            }
-        });
+        explore(false);
+    }
+
+    #[test]
+    fn who_asks_after_the_last_sees_what_all_did() {
+        explore(true);
     }
 }

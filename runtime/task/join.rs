@@ -24,7 +24,7 @@
 use crate::{
     base::primitives::{
         AtomicUsize,
-        Ordering::{AcqRel, Acquire, Release},
+        Ordering::{Acquire, Relaxed, Release},
         yield_thread,
     },
     wait::{
@@ -59,8 +59,9 @@ impl Join {
     #[must_use]
     pub(super) fn finish(&self) -> bool {
         loop {
-            // Release [result].
-            match self.word.compare_exchange(RUNNING, DONE, AcqRel, Acquire) {
+            // Release [result]. Relaxed: of who has left something else there nothing is received but by
+            // `call_joiner`; here and below.
+            match self.word.compare_exchange(RUNNING, DONE, Release, Relaxed) {
                 Ok(_) => return true,
                 Err(DETACHED | ABANDONED) => return false,
                 // Its runtime abandons it, and is about to say so.
@@ -74,10 +75,10 @@ impl Join {
     /// The thread is left behind by its runtime: whoever joins it will not get a result.
     pub(super) fn abandon(&self) {
         loop {
-            // Acquire [result]: nothing is received, but who waits must be called as it is now.
+            // Relaxed: who finds this gets nothing.
             match self
                 .word
-                .compare_exchange(RUNNING, ABANDONED, AcqRel, Acquire)
+                .compare_exchange(RUNNING, ABANDONED, Relaxed, Relaxed)
             {
                 Ok(_) | Err(DONE | DETACHED | ENDING | ABANDONED) => return,
                 Err(joiner) if self.call_joiner(joiner, ABANDONED) => return,
@@ -88,10 +89,10 @@ impl Join {
 
     /// Calls whoever waits, and leaves `outcome`. If this returns `false`, it has just left.
     fn call_joiner(&self, joiner: usize, outcome: usize) -> bool {
-        // Release [result]. ENDING keeps the joiner in its frame until it was called.
+        // Acquire: the joiner's open ticket. ENDING keeps it in its frame until it was called.
         if self
             .word
-            .compare_exchange(joiner, ENDING, AcqRel, Acquire)
+            .compare_exchange(joiner, ENDING, Acquire, Relaxed)
             .is_err()
         {
             return false;
@@ -99,7 +100,7 @@ impl Join {
         let call = NonNull::new(ptr::with_exposed_provenance_mut::<Waiter>(joiner))
             // SAFETY: it stays while its address, or ENDING, stands in the word.
             .and_then(|it| unsafe { Waiter::call(it, Verdict::Chosen(0)) });
-        // Release [result].
+        // Release [result], for one that somebody else has called; and this has done with its frame.
         self.word.store(outcome, Release);
         if let Some(call) = call {
             call.wake();
@@ -112,10 +113,10 @@ impl Join {
     #[track_caller]
     pub(super) fn wait_with(&self, waiting: &Waiting, parks: impl FnOnce()) -> Verdict {
         let joiner = waiting.waiter().as_ptr().expose_provenance();
-        // Release: the open ticket, to the thread that ends. Acquire [result].
+        // Release: the open ticket, to the thread that ends.
         if self
             .word
-            .compare_exchange(RUNNING, joiner, AcqRel, Acquire)
+            .compare_exchange(RUNNING, joiner, Release, Relaxed)
             .is_err()
         {
             // Nobody knows of our ticket, but a home that shuts down.
@@ -128,13 +129,14 @@ impl Join {
         if verdict == Verdict::Chosen(0) {
             return verdict;
         }
-        // Called off, or a deadlock. Acquire [result]: what the end has written.
+        // Called off, or a deadlock. Relaxed: nobody else has touched the ticket if this succeeds.
         if self
             .word
-            .compare_exchange(joiner, RUNNING, AcqRel, Acquire)
+            .compare_exchange(joiner, RUNNING, Relaxed, Relaxed)
             .is_err()
         {
-            // It is between two instructions of its end, which looks at our ticket.
+            // It is between two instructions of its end, which looks at our ticket. Acquire: until it has done
+            // with that.
             while self.word.load(Acquire) == ENDING {
                 yield_thread();
             }
@@ -156,25 +158,26 @@ impl Join {
 
     /// Its runtime has gone without it.
     pub(super) fn is_abandoned(&self) -> bool {
-        self.word.load(Acquire) == ABANDONED
+        // Relaxed: there is nothing to see.
+        self.word.load(Relaxed) == ABANDONED
     }
 
     /// The handle is dropped before it was joined. If this returns `true`, the thread sees to its result;
     /// else it is over, or about to be.
     #[must_use]
     pub(super) fn detach(&self) -> bool {
-        // Acquire [result].
+        // Relaxed: who is over is asked for the result by other ways.
         self.word
-            .compare_exchange(RUNNING, DETACHED, AcqRel, Acquire)
+            .compare_exchange(RUNNING, DETACHED, Relaxed, Relaxed)
             .is_ok()
     }
 }
 
 #[cfg(all(test, loom))]
 mod model {
-    use super::Join;
-    use crate::{base::primitives::AtomicUsize, wait::Waiting};
-    use loom::{cell::UnsafeCell, sync::Arc, sync::atomic::Ordering::SeqCst, thread};
+    use super::{AtomicUsize, Join, NonNull, Relaxed, Verdict, Waiter};
+    use crate::wait::Waiting;
+    use loom::{cell::UnsafeCell, sync::Arc, thread};
 
     struct Shared {
         join: Join,
@@ -199,11 +202,9 @@ mod model {
 
         fn take(&self) {
             // SAFETY: what is checked here.
-            self.result.with_mut(|it| unsafe {
-                assert_eq!(*it, 1, "there is no result");
-                *it = 2;
-            });
-            self.taken.fetch_add(1, SeqCst);
+            let found = self.result.with_mut(|it| unsafe { it.replace(2) });
+            assert_eq!(found, 1, "there is no result");
+            self.taken.fetch_add(1, Relaxed);
         }
 
         /// The green thread: it leaves its result, and takes it if nobody will.
@@ -222,9 +223,37 @@ mod model {
                 waiting.open();
                 _ = self.join.wait_with(&waiting, || ());
             }
-            if self.join.is_done() {
+            if !self.join.is_abandoned() {
                 self.take();
             }
+        }
+
+        /// The same, but its first wait may be ended by somebody else.
+        fn join_though_called(&self) {
+            struct Share(NonNull<Waiter>);
+            // SAFETY: it is valid until this thread has joined the other.
+            unsafe impl Send for Share {}
+
+            let waiting = Waiting::new();
+            waiting.open();
+            let share = Share(waiting.waiter());
+            let other = thread::spawn(move || {
+                let Share(waiter) = { share };
+                // SAFETY: as above.
+                drop(unsafe { Waiter::call(waiter, Verdict::Chosen(1)) });
+            });
+            _ = self.join.wait_with(&waiting, || ());
+            other.join().expect("no panic");
+            drop(waiting);
+            self.join();
+        }
+
+        /// Somebody asks first.
+        fn ask_and_join(&self) {
+            if self.join.is_done() {
+                self.result.with(|_| ());
+            }
+            self.join();
         }
     }
 
@@ -244,13 +273,23 @@ mod model {
             if let Some(runtime) = runtime {
                 runtime.join().expect("no panic");
             }
-            assert_eq!(shared.taken.load(SeqCst), 1, "once");
+            assert_eq!(shared.taken.load(Relaxed), 1, "once");
         });
     }
 
     #[test]
     fn a_result_is_taken_by_who_joins() {
         run(Shared::join, false);
+    }
+
+    #[test]
+    fn a_result_is_taken_by_one_whose_wait_somebody_else_has_ended() {
+        run(Shared::join_though_called, false);
+    }
+
+    #[test]
+    fn who_asks_sees_what_was_done() {
+        run(Shared::ask_and_join, false);
     }
 
     #[test]
@@ -261,8 +300,8 @@ mod model {
     #[test]
     fn a_result_is_taken_once_though_the_handle_goes() {
         let drops = |shared: &Shared| {
-            if !shared.join.detach() && shared.join.is_done() {
-                shared.take();
+            if !shared.join.detach() {
+                shared.join();
             }
         };
         run(drops, false);

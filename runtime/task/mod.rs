@@ -10,5 +10,8 @@
 mod join;
 pub(crate) mod record;
 mod shares;
+mod standing;
+mod token;
 
-pub(crate) use record::{Options, SUBJECTS, Stage, Task, TaskRef};
+pub(crate) use record::{Options, Stage, Task, TaskRef};
+pub(crate) use standing::SUBJECTS;

@@ -20,27 +20,17 @@
 //! # How it ends
 //!
 //! [`Join`] holds who cares for the result.
-//!
-//! # Edges
-//!
-//! - `[token]` what was written before `unpark`, to who returns from `park`.
-//! - `[subject]` the end of one wait, to those who look at the next.
 
 #![expect(
     unsafe_code,
     reason = "a record lies in a block of the slab, and holds any closure"
 )]
 
-use super::{join::Join, shares::Shares};
+use super::{join::Join, shares::Shares, standing::Standing, token::Token};
 use crate::{
     base::{
         lock::Lock,
-        parker::Parker,
-        primitives::{
-            AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize,
-            Ordering::{Acquire, Relaxed, Release, SeqCst},
-            fence,
-        },
+        primitives::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering::Relaxed},
         slab::{self, BLOCK_BYTES},
     },
     coroutine::{fiber::Fiber, stack::StackClass},
@@ -66,9 +56,6 @@ use std::{
 
 /// What is left of a block for the closure, and later for the result.
 const PAYLOAD_BYTES: usize = BLOCK_BYTES - 128;
-
-/// How many waits it takes until a counted subject may look the same.
-pub(crate) const SUBJECTS: u32 = 1 << 16;
 
 /// What times in the queue are counted in, as a shift of nanoseconds: the count is good for two minutes.
 const QUEUED_UNIT: u32 = 8;
@@ -117,10 +104,10 @@ pub(crate) struct Task {
 struct Body {
     stage: AtomicU8,
     reason: AtomicU8,
-    /// How many counted subjects there were.
+    /// How many [counted](Task::set_counted_subject) subjects there were.
     subjects: AtomicU16,
     /// A token left by `unpark`; and where the kernel thread sleeps if this one waits as it unwinds.
-    token: Parker,
+    token: Token,
     fiber: Cell<Option<Fiber>>,
     join: Join,
     code: &'static Code,
@@ -284,7 +271,7 @@ impl Task {
             stage: AtomicU8::new(Stage::Fresh as u8),
             reason: AtomicU8::new(Reason::None as u8),
             subjects: AtomicU16::new(0),
-            token: Parker::new(),
+            token: Token::new(),
             fiber: Cell::new(None),
             join: Join::new(),
             code: &CodeOf::<F, T>::CODE,
@@ -406,30 +393,34 @@ impl Task {
         unsafe { self.body.place.load(Relaxed).as_ref() }
     }
 
+    #[inline]
+    fn standing(&self) -> Standing<'_> {
+        Standing {
+            reason: &self.body.reason,
+            address: &self.body.subject,
+            count: &self.body.subjects,
+        }
+    }
+
     /// What it is about to wait for: an address, even, which its [reason](Self::reason) gives a meaning; odd
     /// if the wait has a deadline. For whoever runs it.
     ///
     /// It must be set before each wait with one of the reasons that have a meaning, to zero if need be.
     #[inline]
     pub(crate) fn set_subject(&self, address: usize) {
-        // Release [subject]: whoever sees it sees that the wait before is over.
-        self.body.subject.store(address, Release);
+        self.standing().set(address);
     }
 
     /// As [`set_subject`](Self::set_subject), and counts: whoever finds the same twice, within the time of
-    /// [`SUBJECTS`] waits, has seen one wait, and what it waited for was there all the time.
+    /// [`SUBJECTS`](super::SUBJECTS) waits, has seen one wait, and what it waited for was there all the time.
     #[inline]
     pub(crate) fn set_counted_subject(&self, address: usize) {
-        let count = self.body.subjects.load(Relaxed);
-        // Release [subject], too.
-        self.body.subjects.store(count.wrapping_add(1), Release);
-        self.set_subject(address);
+        self.standing().set_counted(address);
     }
 
-    /// What was [set](Self::set_subject), and the count.
-    pub(crate) fn subject(&self) -> (usize, u16) {
-        let subject = self.body.subject.load(Acquire); // Acquire [subject].
-        (subject, self.body.subjects.load(Acquire))
+    /// If it is surely parked: why, what was [set](Self::set_subject), and the count.
+    pub(crate) fn subject(&self) -> Option<(Reason, usize, u16)> {
+        self.standing().look(&self.waiter)
     }
 
     /// Since when it waits, in [ticks](clock::tick).
@@ -443,7 +434,7 @@ impl Task {
 
     #[inline]
     pub(crate) fn set_reason(&self, reason: Reason) {
-        self.body.reason.store(reason as u8, Relaxed);
+        self.standing().set_reason(reason);
     }
 
     /// It was made runnable, and is looked at this time: as a sample, or for a trace alone.
@@ -615,7 +606,6 @@ impl Task {
     /// Waits until there is a token and takes it, or until `deadline`. On this task's own stack.
     #[track_caller]
     pub(crate) fn park(&self, deadline: Option<std::time::Instant>) {
-        // Acquire [token]: what was written before the `unpark`.
         if self.body.token.take() {
             return;
         }
@@ -623,40 +613,24 @@ impl Task {
             // It unwinds, and cannot leave its kernel thread.
             if let Some(home) = home::simulation() {
                 // SAFETY: the home of an entered context is valid.
-                _ = unsafe { home.as_ref() }.park_kernel_thread(&self.body.token, deadline);
+                _ = unsafe { home.as_ref() }.park_kernel_thread(self.body.token.parker(), deadline);
                 return;
             }
-            let park = || _ = self.body.token.park(deadline);
+            let park = || _ = self.body.token.parker().park(deadline);
             return self.keep_thread(Location::caller(), Reason::Park, || match deadline {
                 Some(_) => crate::wait::waiting(park),
                 None => crate::wait::napping(park),
             });
         }
-        let waiting = Waiting::new();
-        waiting.open();
-        // SAFETY: `waiting` is alive.
-        unsafe { waiting.waiter().as_ref() }.let_unpark();
-        // U1 is passed.
-        if self.body.token.take() && waiting.withdraw() {
-            return;
-        }
-        match waiting.park(Reason::Park, deadline) {
-            Verdict::CalledOff => crate::wait::unwind(),
-            Verdict::Retry | Verdict::TimedOut | Verdict::Chosen(_) => {
-                self.body.token.take();
-            }
+        if self.body.token.wait(&Waiting::new(), deadline) == Verdict::CalledOff {
+            crate::wait::unwind();
         }
     }
 
     /// Leaves a token, and ends a [`park`](Self::park) that waits for one.
     pub(crate) fn unpark(&self) {
-        // Release [token]: what was written before. U2 follows in `Waiter::unpark`.
-        self.body.token.unpark();
-        fence(SeqCst);
         // SAFETY: the caller has a share in this record.
-        if let Some(call) = unsafe { Waiter::unpark(NonNull::from(&self.waiter)) } {
-            call.wake();
-        }
+        unsafe { self.body.token.leave(NonNull::from(&self.waiter)) };
     }
 
     /// A further share, if the block is not free.

@@ -12,8 +12,10 @@
 #![expect(unsafe_code, reason = "a context is reached by a pointer")]
 
 use super::home;
-use crate::base::primitives::global::{AtomicU32, Ordering::Relaxed};
-use crate::task::Task;
+use crate::{
+    base::primitives::{AtomicU32, Ordering::Relaxed, const_fn},
+    task::Task,
+};
 use std::cell::Cell;
 
 /// The short number of a thread: of a green one by its id, of a kernel thread by the kernel's number.
@@ -111,20 +113,76 @@ fn kernel_thread() -> libc::pid_t {
 pub(crate) struct Holder(AtomicU32);
 
 impl Holder {
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU32::new(Short::NONE.0))
+    const_fn! {
+        pub(crate) const fn new() -> Self {
+            Self(AtomicU32::new(Short::NONE.0))
+        }
     }
 
     /// The caller has taken the lock.
     #[inline]
     pub(crate) fn set(&self) {
+        self.note(Short::caller());
+    }
+
+    #[inline]
+    fn note(&self, who: Short) {
         // Relaxed: `[stack]` passes it on, see the header.
-        self.0.store(Short::caller().0, Relaxed);
+        self.0.store(who.0, Relaxed);
     }
 
     /// The caller is about to let go of the lock.
     #[inline]
     pub(crate) fn clear(&self) {
-        self.0.store(Short::NONE.0, Relaxed);
+        self.note(Short::NONE);
+    }
+
+    /// Whoever is noted.
+    #[cfg(all(test, loom))]
+    pub(crate) fn noted(&self) -> Option<Short> {
+        Short::from_word(self.0.load(Relaxed))
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::{Holder, Short};
+    use crate::{observe::subject::between_looks, wait::ticket::Waiter};
+    use loom::{sync::Arc, thread};
+
+    /// What others find noted in a lock while they see the thread parked that had it.
+    fn found(parks: impl Fn(&Holder) + Sync + Send + 'static, holds: bool) {
+        let parks = std::sync::Arc::new(parks);
+        loom::model(move || {
+            let shared = Arc::new((Holder::new(), Waiter::new(|_| {})));
+            let green = thread::spawn({
+                let (shared, parks) = (Arc::clone(&shared), std::sync::Arc::clone(&parks));
+                move || {
+                    let (holder, waiter) = &*shared;
+                    parks(holder);
+                    waiter.open();
+                    assert!(!waiter.park(), "nobody calls");
+                }
+            });
+            let (holder, waiter) = &*shared;
+            if let Some(noted) = between_looks(|| waiter.is_surely_parked(), || holder.noted()) {
+                assert_eq!(noted, holds.then_some(Short::of_green(1)));
+            }
+            green.join().expect("no panic");
+        });
+    }
+
+    #[test]
+    fn who_parks_with_a_lock_is_seen_to_hold_it() {
+        found(|holder| holder.note(Short::of_green(1)), true);
+    }
+
+    #[test]
+    fn who_parks_without_the_lock_it_had_is_not_seen_to_hold_it() {
+        let had = |holder: &Holder| {
+            holder.note(Short::of_green(1));
+            holder.clear();
+        };
+        found(had, false);
     }
 }

@@ -154,6 +154,14 @@ impl Waiting {
         }
     }
 
+    /// As [`open`](Self::open), for a wait that `unpark` may end. Whoever looks for its token from now on finds
+    /// it, or is called.
+    pub(crate) fn open_for_unpark(&self) {
+        self.open();
+        // SAFETY: `self` is alive, and so is its waiter.
+        unsafe { self.waiter().as_ref() }.let_unpark();
+    }
+
     /// As [`open`](Self::open), for a wait that is not called off when the runtime shuts down.
     pub(crate) fn open_shielded(&self) {
         match &self.kind {

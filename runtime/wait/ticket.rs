@@ -35,8 +35,8 @@
 
 use crate::base::primitives::{
     AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
-    fence,
+    Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+    Room, fence,
 };
 use std::{fmt, mem::ManuallyDrop, ptr::NonNull};
 
@@ -100,6 +100,7 @@ pub(crate) type Wake = unsafe fn(NonNull<Waiter>);
 pub(crate) struct Waiter {
     ticket: AtomicUsize,
     wake: Wake,
+    room: Room,
 }
 
 impl Waiter {
@@ -110,7 +111,19 @@ impl Waiter {
         Self {
             ticket: AtomicUsize::new(IDLE),
             wake,
+            room: Room::new(),
         }
+    }
+
+    /// # Safety
+    ///
+    /// The waiter is valid, as long as the ticket is used.
+    #[inline]
+    unsafe fn ticket<'a>(waiter: NonNull<Self>) -> &'a AtomicUsize {
+        // SAFETY: the caller's promise.
+        unsafe { &(*waiter.as_ptr()).room }.enter();
+        // SAFETY: the caller's promise. No reference to the whole, which may go before this one does.
+        unsafe { &(*waiter.as_ptr()).ticket }
     }
 
     /// Opens the ticket, before the first node is put into a line.
@@ -153,7 +166,7 @@ impl Waiter {
     /// As for [`call`](Self::call).
     pub(crate) unsafe fn probe(waiter: NonNull<Self>) -> bool {
         // SAFETY: the caller's promise.
-        let ticket = unsafe { &(*waiter.as_ptr()).ticket };
+        let ticket = unsafe { Self::ticket(waiter) };
         let mut word = ticket.load(Relaxed);
         loop {
             match word & PHASE {
@@ -177,7 +190,7 @@ impl Waiter {
     /// stack to leave.
     pub(crate) unsafe fn open_held(waiter: NonNull<Self>, parked: bool) -> Hold {
         // SAFETY: the caller's promise.
-        let ticket = unsafe { &(*waiter.as_ptr()).ticket };
+        let ticket = unsafe { Self::ticket(waiter) };
         debug_assert_eq!(ticket.load(Relaxed) & PHASE, IDLE, "one wait at a time");
         // Relaxed: whoever gets the hold gets it through a lock or a call.
         ticket.store(HELD | if parked { PARKED } else { 0 }, Relaxed);
@@ -230,10 +243,10 @@ impl Waiter {
             if word & PHASE != OPEN {
                 return false;
             }
-            // Acquire: nothing is received; what follows must not move up before it.
+            // Acquire: a partner that has handed its claim back is done with this waiter.
             match self
                 .ticket
-                .compare_exchange_weak(word, IDLE, AcqRel, Relaxed)
+                .compare_exchange_weak(word, IDLE, Acquire, Relaxed)
             {
                 Ok(_) => return true,
                 Err(now) => word = now,
@@ -249,7 +262,7 @@ impl Waiter {
     #[inline]
     pub(crate) unsafe fn call(waiter: NonNull<Self>, verdict: Verdict) -> Option<Call> {
         // SAFETY: the caller's promise.
-        let ticket = unsafe { &(*waiter.as_ptr()).ticket };
+        let ticket = unsafe { Self::ticket(waiter) };
         let won = claim(ticket, CALLED | verdict.encode(), 0, 0)?;
         Some(Call {
             waiter,
@@ -264,7 +277,7 @@ impl Waiter {
     /// The waiter must be valid, by the caller's own share in it.
     pub(crate) unsafe fn call_off(waiter: NonNull<Self>) -> Option<Call> {
         // SAFETY: the caller's promise.
-        let ticket = unsafe { &(*waiter.as_ptr()).ticket };
+        let ticket = unsafe { Self::ticket(waiter) };
         let won = claim(ticket, CALLED | Verdict::CalledOff.encode(), 0, SHIELDED)?;
         Some(Call {
             waiter,
@@ -280,7 +293,7 @@ impl Waiter {
     pub(crate) unsafe fn unpark(waiter: NonNull<Self>) -> Option<Call> {
         fence(SeqCst); // U2: the token is left, then the ticket is read.
         // SAFETY: the caller's promise.
-        let ticket = unsafe { &(*waiter.as_ptr()).ticket };
+        let ticket = unsafe { Self::ticket(waiter) };
         let won = claim(ticket, CALLED | Verdict::Chosen(0).encode(), UNPARKABLE, 0)?;
         Some(Call {
             waiter,
@@ -295,7 +308,7 @@ impl Waiter {
     /// As for [`call`](Self::call). The waiter then stays where it is until the hold ends.
     pub(crate) unsafe fn hold(waiter: NonNull<Self>) -> Option<Hold> {
         // SAFETY: the caller's promise.
-        let ticket = unsafe { &(*waiter.as_ptr()).ticket };
+        let ticket = unsafe { Self::ticket(waiter) };
         claim(ticket, HELD, 0, 0)?;
         Some(Hold { waiter })
     }
@@ -322,7 +335,7 @@ fn claim(ticket: &AtomicUsize, phase: usize, needed: usize, refused: usize) -> O
             _ => return None,
         };
         // Acquire [stack]: to pass it on by the queue.
-        match ticket.compare_exchange_weak(word, next, AcqRel, Relaxed) {
+        match ticket.compare_exchange_weak(word, next, Acquire, Relaxed) {
             Ok(_) if word & PHASE == OPEN => return Some(word),
             Ok(_) => return None,
             Err(now) => word = now,
@@ -401,14 +414,15 @@ impl Hold {
     fn end(&self, phase: usize) -> Call {
         // SAFETY: a waiter that is held stays until the hold ends, which is by this swap at the
         // earliest.
-        let ticket = unsafe { &self.waiter.as_ref().ticket };
+        let ticket = unsafe { Waiter::ticket(self.waiter) };
         let mut word = ticket.load(Relaxed);
         loop {
             debug_assert_eq!(word & PHASE, HELD, "only the holder ends a hold");
+            // Acquire [stack], as in `claim`.
             match ticket.compare_exchange_weak(
                 word,
                 phase | (word & (PARKED | SHIELDED)),
-                AcqRel,
+                Acquire,
                 Relaxed,
             ) {
                 Ok(_) => break,
@@ -426,14 +440,15 @@ impl Drop for Hold {
     /// Hands the claim back: the waiter waits on, or looks again if somebody missed it.
     fn drop(&mut self) {
         // SAFETY: as in `end`.
-        let ticket = unsafe { &self.waiter.as_ref().ticket };
-        let mut word = ticket.load(Acquire);
+        let ticket = unsafe { Waiter::ticket(self.waiter) };
+        let mut word = ticket.load(Relaxed);
         while word & MISSED == 0 {
+            // Release: this partner is done with the waiter, which may withdraw and go.
             match ticket.compare_exchange_weak(
                 word,
                 OPEN | (word & (PARKED | SHIELDED)),
-                AcqRel,
-                Acquire,
+                Release,
+                Relaxed,
             ) {
                 Ok(_) => return,
                 Err(now) => word = now,
@@ -450,21 +465,27 @@ mod model {
         AtomicUsize,
         Ordering::{Acquire, Relaxed, Release},
     };
-    use loom::{sync::Arc, thread};
+    use loom::{
+        cell::UnsafeCell,
+        sync::{Arc, Mutex},
+        thread,
+    };
     use std::ptr::NonNull;
 
-    /// A waiter, how often it was queued (the queue's own edge), and what its winner wrote.
+    /// A waiter, how often it was queued (the queue's own edge), its stack, and what its winner wrote.
     #[repr(C)]
     struct Task {
         waiter: Waiter,
         queued: AtomicUsize,
+        stack: UnsafeCell<()>,
         cause: [AtomicUsize; 2],
     }
 
-    /// Puts the task into its queue.
+    /// Puts the task into its queue, from which a worker may take it at once.
     unsafe fn queue(waiter: NonNull<Waiter>) {
         // SAFETY: every waiter of these models is the first field of a task.
         let task = unsafe { waiter.cast::<Task>().as_ref() };
+        task.stack.with_mut(|_| ());
         task.queued.fetch_add(1, Release);
     }
 
@@ -472,18 +493,21 @@ mod model {
         Arc::new(Task {
             waiter: Waiter::new(queue),
             queued: AtomicUsize::new(0),
+            stack: UnsafeCell::new(()),
             cause: [AtomicUsize::new(0), AtomicUsize::new(0)],
         })
     }
 
-    /// The worker's side: parks the task, and runs it again when it is queued.
+    /// The worker's side: the task leaves its stack and is parked, and runs again when it is queued.
     fn park_and_run(task: &Task) -> Verdict {
+        task.stack.with_mut(|_| ());
         if !task.waiter.park() {
             while task.queued.load(Acquire) == 0 {
                 thread::yield_now();
             }
             task.queued.fetch_sub(1, Relaxed);
         }
+        task.stack.with_mut(|_| ());
         task.waiter.finish()
     }
 
@@ -576,33 +600,45 @@ mod model {
                     assert!(!won);
                     assert_eq!(task.cause[0].load(Relaxed), 1);
                 }
-                other => panic!("{other:?}"),
+                other @ (Verdict::TimedOut | Verdict::CalledOff | Verdict::Chosen(_)) => {
+                    panic!("{other:?}")
+                }
             }
         });
     }
 
-    /// `unpark` ends a `park`, or leaves a token that `park` finds.
+    /// A partner hands its claim back, and the waiter withdraws and is gone.
     #[test]
-    fn a_token_is_found_or_the_wait_is_called() {
+    fn a_claim_handed_back_lets_the_waiter_go() {
         loom::model(|| {
-            let task = task();
-            let unparker = thread::spawn({
-                let task = Arc::clone(&task);
+            // The line's lock, and whether the waiter stands there.
+            let line = Arc::new(Mutex::new(true));
+            let waiter = Waiter::new(queue);
+            waiter.open();
+            let share = Share(NonNull::from(&waiter));
+            let holder = thread::spawn({
+                let line = Arc::clone(&line);
                 move || {
-                    task.cause[0].store(1, Relaxed);
-                    // SAFETY: the `Arc` keeps the waiter.
-                    unsafe { Waiter::unpark(NonNull::from(&task.waiter)) }
-                        .map(Call::wake)
-                        .is_some()
+                    let Share(waiter) = { share };
+                    let stands = line.lock().expect("no panic");
+                    // SAFETY: it stands there.
+                    let hold = stands.then(|| unsafe { Waiter::hold(waiter) });
+                    drop(stands);
+                    drop(hold);
                 }
             });
-            task.waiter.open();
-            task.waiter.let_unpark();
-            let found = task.cause[0].load(Relaxed) == 1;
-            if !(found && task.waiter.withdraw()) {
-                assert_eq!(park_and_run(&task), Verdict::Chosen(0));
+            while !waiter.withdraw() {
+                thread::yield_now();
             }
-            drop(unparker.join());
+            *line.lock().expect("no panic") = false;
+            drop(waiter);
+            holder.join().expect("no panic");
         });
     }
+
+    /// Whoever has it finds the waiter in a line.
+    struct Share(NonNull<Waiter>);
+
+    // SAFETY: as it is used above.
+    unsafe impl Send for Share {}
 }

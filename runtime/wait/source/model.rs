@@ -11,6 +11,9 @@ const READABLE: Ready = Ready {
     special: false,
 };
 
+/// Behind the datagrams is the end.
+const ENDED: usize = 1 << 8;
+
 /// A descriptor that holds so many datagrams. Relaxed: what it holds is known by the edges alone.
 struct Descriptor {
     source: Arc<Source>,
@@ -31,12 +34,28 @@ impl Descriptor {
         Source::on_ready(&self.source, READABLE);
     }
 
+    /// Some come, and the end with them.
+    fn receive_and_end(&self, count: usize) {
+        self.datagrams.fetch_add(count + ENDED, Relaxed);
+        let special = true;
+        Source::on_ready(
+            &self.source,
+            Ready {
+                special,
+                ..READABLE
+            },
+        );
+    }
+
     /// The system call. A stream's, if the datagrams are bytes: takes `wanted` at most.
     fn take(&self, wanted: usize) -> io::Result<usize> {
         // A plain load: a read-modify-write would see the newest without any edge.
         let mut held = self.datagrams.load(Relaxed);
         while held > 0 {
-            let taken = held.min(wanted);
+            let taken = (held % ENDED).min(wanted);
+            if taken == 0 {
+                return Ok(0);
+            }
             match self
                 .datagrams
                 .compare_exchange(held, held - taken, Relaxed, Relaxed)
@@ -134,6 +153,20 @@ fn a_short_read_hides_nothing_that_comes_after_it() {
         });
         descriptor.receive(1);
         descriptor.receive(1);
+        reader.join().expect("the reader");
+    });
+}
+
+/// The end, which comes with the last bytes, is no short read: whoever sees the edge sees that.
+#[test]
+fn an_end_behind_a_short_read_is_found() {
+    explore(|| {
+        let descriptor = Descriptor::new();
+        let reader = thread::spawn({
+            let descriptor = Arc::clone(&descriptor);
+            move || while descriptor.read_stream(3).expect("bytes, or the end") > 0 {}
+        });
+        descriptor.receive_and_end(1);
         reader.join().expect("the reader");
     });
 }
