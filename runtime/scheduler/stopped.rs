@@ -41,8 +41,9 @@ mod model {
         super::{front::Front, grip::Grip},
         AtomicBool, Relaxed, goes_on, goes_on_outside, stop,
     };
-    use crate::base::primitives::without_membarrier;
+    use crate::{base::primitives::without_membarrier, wait::home::Running};
     use loom::{sync::Arc, thread};
+    use std::ptr::NonNull;
 
     struct Shared {
         grip: Grip,
@@ -55,6 +56,14 @@ mod model {
 
     /// Whatever is spawned at the end is refused or found.
     fn explore(membarrier: bool, spawner_goes_on: fn(&Shared) -> bool) {
+        explore_beside(membarrier, spawner_goes_on, |_| {});
+    }
+
+    fn explore_beside(
+        membarrier: bool,
+        spawner_goes_on: fn(&Shared) -> bool,
+        monitor: fn(&Shared),
+    ) {
         loom::model(move || {
             let shared = Arc::new(Shared {
                 grip: Grip::new(membarrier),
@@ -71,9 +80,14 @@ mod model {
                     spawner_goes_on(&shared)
                 }
             });
+            let monitor = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || monitor(&shared)
+            });
             stop(&shared.stopped, membarrier);
             let found = shared.there.load(Relaxed); // Q3
             let goes_on = spawner.join().expect("no panic");
+            monitor.join().expect("no panic");
             assert!(found || !goes_on, "nobody tells who joins it");
         });
     }
@@ -94,6 +108,18 @@ mod model {
     #[test]
     fn a_spawn_with_a_processor_is_refused_or_found_without_membarrier() {
         without_membarrier(|| explore(false, with_a_processor));
+    }
+
+    /// The spawner takes its processor back from a monitor that tries to lock it out: that is an entry too.
+    #[test]
+    fn a_spawn_against_the_monitor_is_refused_or_found_without_membarrier() {
+        without_membarrier(|| {
+            explore_beside(false, with_a_processor, |shared| {
+                let runs = Running::nobody();
+                runs.set(Some(NonNull::dangling()));
+                shared.grip.with_locked(&runs, || ());
+            });
+        });
     }
 
     #[test]
