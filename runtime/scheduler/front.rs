@@ -21,12 +21,14 @@ pub(crate) const TRACE: u32 = 2;
 /// It stands in for a processor.
 const ABSENT: u32 = 4;
 
-/// The head of a processor, or what stands in for one. Its thread's own, but for what is said below.
+/// The head of a processor, or what stands in for one. Its thread's own, but for what is said below; how often
+/// threads were parked with a stand-in is added when that is rewound, so the figure may lag behind a little.
 #[derive(Debug)]
 pub(crate) struct Front {
     /// How many turns have begun; it wraps. The monitor looks whether it changes.
     tick: AtomicU32,
-    /// Which turns are looked at. Zero nearly always, so that a switch costs no more than to see that.
+    /// Which turns are looked at. Zero nearly always, so that a switch costs no more than to see that. Whoever
+    /// begins or ends a trace writes it too.
     pub(super) attention: AtomicU32,
     /// Who runs next. The monitor looks whether it is null.
     pub(super) slot: AtomicPtr<Task>,

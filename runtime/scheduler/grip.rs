@@ -98,6 +98,7 @@ impl Grip {
             membarrier,
             stand_ins: Box::new(ABSENT.map(|_| Front::stand_in())),
         };
+        // For others, who only compare it: the thread itself gives again, once this has its place.
         grip.give();
         grip
     }
@@ -110,7 +111,7 @@ impl Grip {
         self.state.load(Acquire)
     }
 
-    /// How often threads were parked while the processor was not at hand; no stand-in is in use.
+    /// Makes the stand-ins ready for the next time. How often threads were parked with them.
     pub(crate) fn rewind(&self) -> u64 {
         self.stand_ins.iter().map(Front::rewind).sum()
     }
@@ -181,22 +182,28 @@ impl Grip {
             .store(self.again.load(Relaxed).wrapping_sub(1), Release);
     }
 
+    /// Whether this very thread has entered again.
+    pub(crate) fn is_again(&self) -> bool {
+        self.again.load(Relaxed) > 0
+    }
+
     /// Whether the thread is inside. `runs` says who runs on it.
     pub(crate) fn is_inside(&self, runs: &Running) -> bool {
-        // Acquire [processor], both. In whatever order: a thread that comes after T2 sees T1.
-        self.again.load(Acquire) > 0 || runs.get().is_none()
+        // Acquire [processor], both. In whatever order: a thread that comes after T2 sees T1, and one that has
+        // entered again leaves again before somebody else runs.
+        self.again.load(Acquire) > 0 || !runs.is_somebody()
     }
 
     /// The front of the processor that the thread has, or had when it was taken.
     #[inline]
     pub(crate) fn own(&self) -> *const Front {
-        // Acquire: as the thread gets it from others.
+        // Acquire [processor]: as the thread gets it from others.
         self.own.load(Acquire)
     }
 
     /// Says which processor the thread [gets](Self::get), by whoever has it; or that it has none.
     pub(crate) fn set_own(&self, own: *const Front) {
-        // Release: for the thread.
+        // Release [processor]: for the thread.
         self.own.store(own.cast_mut(), Release);
     }
 
@@ -213,9 +220,10 @@ impl Grip {
         self.exchange(State::Lent, self.mine())
     }
 
-    /// The thread, which is inside, gives its processor away.
+    /// The thread, which is inside, gives its processor away, or begins without one.
     pub(crate) fn give(&self) {
-        self.state.store(self.stand_in(State::Taken), Relaxed);
+        // Release: what was noted before, for who sees it gone.
+        self.state.store(self.stand_in(State::Taken), Release);
     }
 
     /// The thread, which is inside and has none, gets its [own](Self::set_own) processor.
@@ -511,6 +519,29 @@ mod model {
                 lost = lost.or(Some(1));
             }
             assert_eq!(monitor.join().expect("no panic"), lost);
+        });
+    }
+
+    /// Who has a processor gives it to a thread that waits for one.
+    #[test]
+    fn a_processor_is_received_as_it_was_left() {
+        loom::model(|| {
+            let shared = Shared::new(true);
+            assert!(shared.enter());
+            shared.grip.give();
+            shared.grip.set_own(ptr::null());
+            let receiver = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    if !shared.grip.own().is_null() {
+                        shared.grip.get();
+                        shared.touch(1);
+                    }
+                }
+            });
+            shared.touch(1);
+            shared.grip.set_own(&shared.fronts[1]);
+            drop(receiver.join());
         });
     }
 

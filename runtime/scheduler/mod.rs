@@ -195,11 +195,18 @@ impl Scheduler {
 
     /// Of a runtime that is built here: on a thread of another, what that one's began with.
     fn origin_here() -> Origin {
+        let Some(home) = home::home() else {
+            return Origin::here();
+        };
         // SAFETY: the home of an entered context is valid.
-        let number = home::home().map(|it| unsafe { it.as_ref() }.number());
+        let number = unsafe { home.as_ref() }.number();
         let mut runtimes = monitor::runtimes().into_iter();
-        let builder = number.and_then(|number| runtimes.find(|it| it.number == number));
-        builder.map_or_else(Origin::here, |it| it.origin)
+        match runtimes.find(|it| it.number == number) {
+            Some(it) if ptr::addr_eq(home.as_ptr(), &raw const *it) => it.origin,
+            // A pinned thread is the program's own, but for what was asked for its sake.
+            Some(it) => Origin::here().with_timer_slack_of(it.origin),
+            None => Origin::here(),
+        }
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -59,6 +59,14 @@ impl Origin {
         }
     }
 
+    /// This, but the timers are as punctual as with the other.
+    pub(super) fn with_timer_slack_of(self, other: Self) -> Self {
+        Self {
+            timer_slack: other.timer_slack,
+            ..self
+        }
+    }
+
     /// The class is the ordinary one: if somebody has chosen another, it stays.
     pub(super) fn is_ordinary(&self) -> bool {
         self.class.is_ordinary()

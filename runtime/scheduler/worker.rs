@@ -436,6 +436,7 @@ impl Worker {
             kernel::ask_for_short_slices(SLICE_NS);
         }
         kernel::punctual_timers();
+        self.grip.give();
         // Without one an overflow would still end the process, but say less.
         let alternate = AlternateStack::arm();
         home::enter(&self.context, || self.work());
@@ -796,6 +797,7 @@ impl Worker {
     /// One turn on a green thread's stack: how it came back.
     #[inline]
     fn turn_of(&self, task: &Task, fiber: Fiber) -> usize {
+        debug_assert!(!self.grip.is_again(), "who entered again has left");
         self.context.set_running(Some(NonNull::from(task.waiter())));
         // SAFETY: the task is ours, and its fiber with it; what its last worker did came with it through
         // a queue.

@@ -201,16 +201,25 @@ impl Running {
     /// these are the steps E1 and E2 of its grip.
     #[inline]
     pub(crate) fn set(&self, waiter: Option<NonNull<Waiter>>) {
-        // Release [processor], for who sees that somebody runs.
-        self.0
-            .store(waiter.map_or(ptr::null_mut(), NonNull::as_ptr), Release);
+        match waiter {
+            // Release [processor].
+            Some(waiter) => self.0.store(waiter.as_ptr(), Release),
+            // Relaxed: the barrier orders it.
+            None => self.0.store(ptr::null_mut(), Relaxed),
+        }
         light_barrier();
     }
 
+    /// Who that is, for the thread itself; to others a hint.
     #[inline]
     pub(crate) fn get(&self) -> Option<NonNull<Waiter>> {
-        // Acquire [processor], for who finds somebody; to all others it is a hint, or their own.
-        NonNull::new(self.0.load(Acquire))
+        NonNull::new(self.0.load(Relaxed))
+    }
+
+    /// Whether somebody runs: then all is seen that the thread did before.
+    pub(crate) fn is_somebody(&self) -> bool {
+        // Acquire [processor].
+        !self.0.load(Acquire).is_null()
     }
 }
 

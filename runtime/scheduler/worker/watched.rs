@@ -71,11 +71,9 @@ impl Worker {
     /// Takes its processor, which it has lent. If this returns `true`, it is the caller's.
     #[must_use]
     pub(in crate::scheduler) fn take_lent(&self) -> bool {
-        let taken = self.grip.take_lent();
-        if taken {
-            self.note_lost();
-        }
-        taken
+        // Before, for who sees it taken: the turn does not change while it is lent.
+        self.note_lost();
+        self.grip.take_lent()
     }
 
     /// How much processor time the thread has had, in nanoseconds.
