@@ -107,6 +107,8 @@ pub(crate) struct Scheduler {
     membarrier: bool,
     /// What its kernel threads begin with.
     origin: Origin,
+    /// When the monitor saw last that a worker had begun another turn.
+    advanced_at: AtomicU64,
     /// When a stall was named last.
     warned_at: AtomicU64,
     /// Whoever waits for the last green thread to end, as the runtime shuts down.
@@ -174,6 +176,7 @@ impl Scheduler {
                 injected: AtomicU64::new(0),
                 run_delay: Buckets::new(),
             },
+            advanced_at: AtomicU64::new(0),
             warned_at: AtomicU64::new(0),
             origin: Self::origin_here(),
             membarrier: crate::base::primitives::register_heavy_barrier(),

@@ -390,6 +390,9 @@ impl Scheduler {
             .iter()
             .filter(|it| it.grip().is_held() && it.turn() != it.seen.turn.load(Relaxed))
             .count();
+        if advanced > 0 {
+            self.advanced_at.store(now, Relaxed);
+        }
         let asleep = self.idle.asleep();
         let mut awake = self.processors().len().saturating_sub(asleep);
         for worker in workers.iter() {
@@ -484,14 +487,23 @@ impl Scheduler {
             // Two looks are needed to tell.
             return;
         }
-        let computing = cpu.saturating_sub(before) * 2 > now.saturating_sub(at);
         let spawned = processor.counters.spawned.load(Relaxed);
-        let spawns = seen.spawned.swap(spawned, Relaxed) != spawned;
-        let patience = match (computing, others_advance, spawns) {
-            (false, _, _) => CALL_NS,
-            (true, false, false) => COMPUTING_NS,
-            (true, true, true) => return,
-            (true, _, _) => ALONE_NS,
+        if seen.spawned.swap(spawned, Relaxed) != spawned {
+            seen.cpu_at_spawn.store(cpu, Relaxed);
+        }
+        let computing = cpu.saturating_sub(before) * 2 > now.saturating_sub(at);
+        let lately = |now: u64, at: &AtomicU64| now.saturating_sub(at.load(Relaxed)) < COMPUTING_NS;
+        if lately(cpu, &seen.cpu_at_spawn)
+            && lately(now, &self.advanced_at)
+            && (computing || kernel::is_runnable(worker.tid()))
+        {
+            // It makes the very work that waits, and others do it: without a processor it would do so slowly.
+            return;
+        }
+        let patience = match (computing, others_advance) {
+            (false, _) => CALL_NS,
+            (true, false) => COMPUTING_NS,
+            (true, true) => ALONE_NS,
         };
         if stuck < patience {
             return;

@@ -21,6 +21,8 @@ pub(in crate::scheduler) struct Seen {
     pub(in crate::scheduler) at: AtomicU64,
     /// How many green threads its processor had spawned.
     pub(in crate::scheduler) spawned: AtomicU64,
+    /// The thread's processor time when that was seen to have changed.
+    pub(in crate::scheduler) cpu_at_spawn: AtomicU64,
     /// The thread's processor time when the turn was first seen, if stalls are to be named.
     pub(in crate::scheduler) cpu_at_start: AtomicU64,
     /// The turn that was named as a stall.
