@@ -3,6 +3,7 @@
 use crate::support::{Home, in_child, on_every_home, on_every_real_home, runtime, watched};
 use std::{
     collections::HashSet,
+    iter,
     panic::{AssertUnwindSafe, Location, catch_unwind, panic_any, resume_unwind},
     sync::{
         Arc, Mutex,
@@ -279,9 +280,15 @@ fn sleepers_that_are_due_at_once_run_in_the_order_of_their_deadlines() {
         let it = runtime(1);
         for count in [2, 3, 40, 1_000] {
             let mut head_starts = (0..).map(|it| Duration::from_millis(1 << it));
-            let ran = it
-                .run(move || head_starts.find_map(|it| run_all_due_at_once(count, it)))
-                .expect("time enough at last");
+            let mut attempts = iter::from_fn(|| {
+                let before = it.metrics().take_overs;
+                let head_start = head_starts.next()?;
+                let ran = it.run(move || run_all_due_at_once(count, head_start));
+                // The first take-over would be of the one that computes. At a second one the machine held up a
+                // sleeper in the midst of its turn, and others ran beside it.
+                Some(ran.filter(|_| it.metrics().take_overs - before <= 1))
+            });
+            let ran = attempts.find_map(|it| it).expect("time enough at last");
             assert_eq!(ran.len(), count);
             // Even numbers were set before odd ones.
             let key = |&(until, number): &(Instant, usize)| (until, number % 2, number);
