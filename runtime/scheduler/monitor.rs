@@ -492,9 +492,9 @@ impl Scheduler {
             seen.cpu_at_spawn.store(cpu, Relaxed);
         }
         let computing = cpu.saturating_sub(before) * 2 > now.saturating_sub(at);
-        let lately = |now: u64, at: &AtomicU64| now.saturating_sub(at.load(Relaxed)) < COMPUTING_NS;
-        if lately(cpu, &seen.cpu_at_spawn)
-            && lately(now, &self.advanced_at)
+        let lately = |now: u64, at: u64| now.saturating_sub(at) < COMPUTING_NS;
+        if lately(cpu, seen.cpu_at_spawn.load(Relaxed))
+            && lately(now, self.advanced_at.load(Relaxed))
             && (computing || kernel::is_runnable(worker.tid()))
         {
             // It makes the very work that waits, and others do it: without a processor it would do so slowly.

@@ -56,7 +56,7 @@ impl Worker {
         self.grip.is_inside(self.context.runs())
     }
 
-    /// Takes its processor, if it is stuck and `look` still wants it; see [`Grip::take`].
+    /// Takes its processor, if it is stuck and `look` still wants it; see [`take`](crate::scheduler::grip::Grip::take).
     pub(in crate::scheduler) fn take<R>(&self, look: impl FnOnce() -> Option<R>) -> Option<R> {
         self.grip.take(self.context.runs(), || {
             let result = look()?;
