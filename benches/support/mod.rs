@@ -50,14 +50,17 @@ impl Bench {
         group.bench_function(column, |b| {
             b.iter_custom(|rounds| {
                 let (done, time) = f(rounds);
-                samples.push(nanoseconds(time, done));
+                samples.push((done, nanoseconds(time, done)));
                 scale(time, rounds, done)
             });
         });
         group.finish();
-        samples.sort_unstable_by(f64::total_cmp);
+        // Those of the warm-up are short, and tell more of how a measurement begins and ends.
+        let most = samples.iter().map(|it| it.0).max().unwrap_or(0);
+        samples.retain(|it| it.0 >= most / 2);
+        samples.sort_unstable_by(|one, other| one.1.total_cmp(&other.1));
         // Nothing, where the figure was not asked for.
-        if let Some(median) = samples.get(samples.len() / 2) {
+        if let Some((_, median)) = samples.get(samples.len() / 2) {
             self.table.set(row, column, *median);
         }
     }
