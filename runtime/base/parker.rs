@@ -191,58 +191,45 @@ mod model {
     use loom::{sync::Arc, thread};
     use std::time::Instant;
 
-    /// A token carries what was written before it, and is never lost.
-    #[test]
-    fn a_token_wakes_and_shows_its_cause() {
-        loom::model(|| {
+    /// Somebody writes and leaves a token by `unpark`; whoever gets it by `wait` sees what was written.
+    fn shows_its_cause(unpark: fn(&Parker), wait: fn(&Parker) -> bool) {
+        loom::model(move || {
             let shared = Arc::new((Parker::new(), AtomicBool::new(false)));
             let waker = thread::spawn({
                 let shared = Arc::clone(&shared);
                 move || {
                     shared.1.store(true, Relaxed);
-                    shared.0.unpark();
+                    unpark(&shared.0);
                 }
             });
-            assert!(shared.0.park(None));
-            assert!(shared.1.load(Relaxed));
-            drop(waker.join());
-        });
-    }
-
-    /// So does one that comes as its deadline passes.
-    #[test]
-    fn a_token_at_the_last_moment_shows_its_cause() {
-        loom::model(|| {
-            let shared = Arc::new((Parker::new(), AtomicBool::new(false)));
-            let waker = thread::spawn({
-                let shared = Arc::clone(&shared);
-                move || {
-                    shared.1.store(true, Relaxed);
-                    shared.0.unpark();
-                }
-            });
-            if shared.0.park(Some(Instant::now())) {
+            if wait(&shared.0) {
                 assert!(shared.1.load(Relaxed));
             }
             drop(waker.join());
         });
     }
 
+    /// A token carries what was written before it, and is never lost.
+    #[test]
+    fn a_token_wakes_and_shows_its_cause() {
+        shows_its_cause(Parker::unpark, |parker| {
+            assert!(parker.park(None));
+            true
+        });
+    }
+
+    /// So does one that comes as its deadline passes.
+    #[test]
+    fn a_token_at_the_last_moment_shows_its_cause() {
+        shows_its_cause(Parker::unpark, |parker| parker.park(Some(Instant::now())));
+    }
+
     /// The same for one who naps.
     #[test]
     fn a_token_wakes_a_napper_and_shows_its_cause() {
-        loom::model(|| {
-            let shared = Arc::new((Parker::new(), AtomicBool::new(false)));
-            let waker = thread::spawn({
-                let shared = Arc::clone(&shared);
-                move || {
-                    shared.1.store(true, Relaxed);
-                    shared.0.unpark_napper();
-                }
-            });
-            shared.0.nap();
-            assert!(shared.1.load(Relaxed));
-            drop(waker.join());
+        shows_its_cause(Parker::unpark_napper, |parker| {
+            parker.nap();
+            true
         });
     }
 

@@ -178,8 +178,7 @@ mod system {
     /// instructions, if `membarrier`; else this thread alone does, and the others need their own.
     pub(crate) fn heavy_barrier(membarrier: bool) {
         if membarrier {
-            // SAFETY: the command takes no pointers.
-            unsafe { libc::syscall(libc::SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) };
+            let _registered = all_pass();
         }
         super::fence(super::Ordering::SeqCst);
     }
@@ -188,11 +187,15 @@ mod system {
     /// does not have it: then this thread alone has passed a barrier.
     #[must_use]
     pub(crate) fn try_heavy_barrier() -> bool {
-        // SAFETY: the command takes no pointers.
-        let all = || unsafe { libc::syscall(libc::SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) == 0 };
-        let passed = all() || (register_heavy_barrier() && all());
+        let passed = all_pass() || (register_heavy_barrier() && all_pass());
         super::fence(super::Ordering::SeqCst);
         passed
+    }
+
+    /// Lets every thread of the process pass a full barrier, if that was registered.
+    fn all_pass() -> bool {
+        // SAFETY: the command takes no pointers.
+        unsafe { libc::syscall(libc::SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) == 0 }
     }
 
     const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;

@@ -523,14 +523,16 @@ impl Worker {
     /// It is time to look around, or the processor is not at hand any more.
     #[cold]
     fn pause(&self, front: *const Front) -> Option<(&Processor, Option<NonNull<Task>>)> {
-        if !ptr::eq(front, self.grip.own()) {
+        let processor = if ptr::eq(front, self.grip.own()) {
+            self.own_processor()?
+        } else {
             // Whatever the state is by now: a stand-in must be rewound before it is asked again.
             let processor = self.regain()?;
             if !processor.front().tick() {
                 return Some((processor, None));
             }
-        }
-        let processor = self.processor()?;
+            processor
+        };
         if self.scheduler().flags.stopped.load(Relaxed) {
             self.lose_processor();
             return None;
