@@ -38,7 +38,7 @@ use std::{
     hint::black_box,
     io::{Read, Write},
     process::{self, Command, ExitCode, Stdio},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread as kernel,
     time::{Duration, Instant},
 };
@@ -111,30 +111,34 @@ fn each(things: usize, rounds: usize) -> (usize, usize) {
     (each, each * things)
 }
 
-/// The time of `start` until `done`, by tasks that all wait for the barrier first.
-fn together(tasks: usize, work: impl Fn() + Clone + Send + 'static) -> Duration {
-    let ready = Arc::new(Barrier::new(tasks + 1));
+/// The time that so many tasks take for the work that `work` makes for each, from the moment when the first
+/// begins: all wait for that first, and whoever started them may have its turn after they are done.
+fn together<W: FnOnce() + Send + 'static>(tasks: usize, mut work: impl FnMut() -> W) -> Duration {
+    let ready = Arc::new(Barrier::new(tasks));
+    let begun = Arc::new(OnceLock::new());
     let gone = WaitGroup::new();
     gone.add(tasks.cast_signed());
     for _ in 0..tasks {
-        let (ready, gone, work) = (Arc::clone(&ready), gone.clone(), work.clone());
+        let (ready, begun, gone) = (Arc::clone(&ready), Arc::clone(&begun), gone.clone());
+        let work = work();
         spawn(move || {
             ready.wait();
+            begun.get_or_init(Instant::now);
             work();
             gone.done();
         });
     }
-    ready.wait();
-    let start = Instant::now();
     gone.wait();
-    start.elapsed()
+    begun.get_or_init(Instant::now).elapsed()
 }
 
 fn yields(tasks: usize, rounds: usize) -> (usize, Duration) {
     let (each, all) = each(tasks, rounds);
-    let time = together(tasks, move || {
-        for _ in 0..each {
-            yield_now();
+    let time = together(tasks, || {
+        move || {
+            for _ in 0..each {
+                yield_now();
+            }
         }
     });
     (all, time)
@@ -143,27 +147,18 @@ fn yields(tasks: usize, rounds: usize) -> (usize, Duration) {
 fn pairs(tasks: usize, rounds: usize) -> (usize, Duration) {
     let pairs = tasks.div_ceil(2);
     let (each, all) = each(pairs, rounds);
-    let ready = Arc::new(Barrier::new(pairs + 1));
-    let gone = WaitGroup::new();
-    gone.add(pairs.cast_signed());
-    for _ in 0..pairs {
+    let time = together(pairs, || {
         let (to_it, calls) = bounded(0);
         let (to_us, answers) = bounded(0);
         spawn(move || calls.iter().try_for_each(|it: usize| to_us.send(it)));
-        let (ready, gone) = (Arc::clone(&ready), gone.clone());
-        spawn(move || {
-            ready.wait();
+        move || {
             for round in 0..each {
                 to_it.send(round).expect("it listens");
                 assert_eq!(answers.recv(), Ok(round));
             }
-            gone.done();
-        });
-    }
-    ready.wait();
-    let start = Instant::now();
-    gone.wait();
-    (all, start.elapsed())
+        }
+    });
+    (all, time)
 }
 
 fn channels(channels: usize, rounds: usize) -> (usize, Duration) {
