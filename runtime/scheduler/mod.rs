@@ -18,6 +18,7 @@
     reason = "a green thread refers to its home by a plain pointer"
 )]
 
+mod ahead;
 mod beside;
 mod census;
 mod doze;
@@ -332,8 +333,7 @@ impl Scheduler {
             return;
         }
         self.beside.count_refused();
-        // What is in the slot can be had by nobody else.
-        let held = [processor.take_slot(), processor.take_slot()];
+        let held = processor.take_held();
         let mut spare = self.spare.lock();
         let worker = spare.workers.pop();
         if worker.is_none() {

@@ -14,9 +14,8 @@
 //! Of those whose alarms are due at once the first in time takes the slot, the others follow in the queue, in
 //! the order of their deadlines; while some of them stand there still, those who are due later go behind them.
 //!
-//! While [`MANY`] or more wait, the one that runs after the next is taken out of the queue early, and the
-//! processor's caches are told to fetch it meanwhile: its record, its stack's head and where it left off are
-//! three steps of a chain, each a miss when more run in turns than fit into the caches.
+//! While [`MANY`] or more wait, the next few are taken out of the queue early, and the caches are told to fetch
+//! meanwhile what their turns will touch: see [`ahead`](super::ahead).
 //!
 //! # What was not done
 //!
@@ -31,7 +30,10 @@
     reason = "its owner touches its own part through a shared reference"
 )]
 
-use super::front::{Front, SAMPLE, TRACE};
+use super::{
+    ahead::{AHEAD, Ahead},
+    front::{Front, SAMPLE, TRACE},
+};
 use crate::{
     base::{
         lock::Lock,
@@ -54,6 +56,7 @@ use crate::{
 };
 use crossbeam_deque::{Steal, Stealer, Worker as Deque};
 use std::{
+    array,
     cell::{Cell, RefCell, RefMut},
     io,
     ptr::{self, NonNull},
@@ -62,12 +65,11 @@ use std::{
 /// How many runs in a row may come out of the next slot while others wait.
 const SLOT_RUNS: u32 = 16;
 /// Every so many turns, one that never ran goes before those that did.
-const FRESH_TURN: u32 = 8;
+const FRESH_TURN: usize = 8;
 /// How many are stolen at once at most.
 const LOOT: usize = 32;
-/// How many must wait before one is taken out of the queue early: thieves should not miss it.
-const MANY: usize = 16;
-
+/// How many must wait before some are taken out of the queue early: thieves should not miss them.
+const MANY: usize = 64;
 /// A green thread on its way through the queues. It stands in one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Runnable(pub(crate) NonNull<Task>);
@@ -88,8 +90,8 @@ unsafe impl Send for Sleeper {}
 pub(crate) struct Processor {
     /// Own.
     front: Front,
-    /// Own, as the slot: the first of a queue, out of it already, and on its way into the caches.
-    ahead: AtomicPtr<Task>,
+    /// Own, as the slot: the first of the queues, out of them already, and on their way into the caches.
+    ahead: Ahead,
     own: Own,
     pub(crate) index: usize,
     stealers: [Stealer<Runnable>; 2],
@@ -109,9 +111,9 @@ struct Own {
     fresh: Deque<Runnable>,
     slot_runs: Cell<u32>,
     /// How many were taken out of `ready`; it wraps.
-    popped: Cell<u32>,
+    popped: Cell<usize>,
     /// Up to which of them some may be whose alarms were due.
-    sleepers_until: Cell<u32>,
+    sleepers_until: Cell<usize>,
     /// The queues have been empty since the last look around.
     drained: Cell<bool>,
     pool: RefCell<FiberPool>,
@@ -171,7 +173,7 @@ impl Processor {
         let (ready, fresh) = (Deque::new_fifo(), Deque::new_fifo());
         Ok(Self {
             front: Front::new(),
-            ahead: AtomicPtr::new(ptr::null_mut()),
+            ahead: Ahead::new(),
             index,
             stealers: [ready.stealer(), fresh.stealer()],
             own: Own {
@@ -316,22 +318,19 @@ impl Processor {
             self.run_later(task);
         }
         self.own.slot_runs.set(0);
-        let ahead = self.ahead.load(Relaxed);
-        let next = NonNull::new(ahead).or_else(|| self.pop(0));
+        let next = self.ahead.pop().or_else(|| self.pop(0));
         if next.is_none() {
             self.own.drained.set(true);
         } else if self.own.ready.len() >= MANY {
             self.look_ahead();
-        } else if !ahead.is_null() {
-            self.ahead.store(ptr::null_mut(), Relaxed);
         }
         next
     }
 
     /// Own: the first out of the queues, for the turn that is so many away.
     #[inline]
-    fn pop(&self, turns: u32) -> Option<NonNull<Task>> {
-        let tick = self.front.turns().wrapping_add(turns);
+    fn pop(&self, turns: usize) -> Option<NonNull<Task>> {
+        let tick = (self.front.turns() as usize).wrapping_add(turns);
         if tick.is_multiple_of(FRESH_TURN)
             && let Some(task) = self.own.fresh.pop()
         {
@@ -344,25 +343,40 @@ impl Processor {
         self.own.fresh.pop().map(|it| it.0)
     }
 
-    /// Own: takes the one for the turn after this out of the queue, and lets the caches fetch it.
+    /// Own: takes those for the next turns out of the queue, and lets the caches fetch what these touch: for all
+    /// of them together, as what waits for one waits for the others meanwhile.
+    /// Own: takes those for the next turns out of the queues, and lets the caches fetch them.
     #[inline]
     fn look_ahead(&self) {
-        let ahead = self.pop(1);
-        if let Some(task) = ahead {
-            // SAFETY: a runnable task is alive, and ours.
-            if let Some(fiber) = unsafe { task.as_ref() }.fiber() {
-                // SAFETY: the fiber of a task that is alive is bound.
-                unsafe { fiber.prefetch() };
+        while self.ahead.len() < AHEAD
+            && let Some(task) = self.pop(self.ahead.len() + 1)
+        {
+            Task::prefetch(task);
+            if self.ahead.push(task) {
+                self.fetch();
             }
         }
-        self.ahead
-            .store(ahead.map_or(ptr::null_mut(), NonNull::as_ptr), Relaxed);
+    }
+
+    /// Own: the caches fetch a step further for those on the way.
+    #[expect(clippy::inline_always, reason = "hot, and it has one caller")]
+    #[inline(always)]
+    fn fetch(&self) {
+        // SAFETY: a runnable task is alive, and ours.
+        let fiber = |it: NonNull<Task>| unsafe { it.as_ref() }.fiber();
+        for fiber in self.ahead.batch(1).filter_map(fiber) {
+            fiber.prefetch_head();
+        }
+        for fiber in self.ahead.batch(2).filter_map(fiber) {
+            // SAFETY: the fiber of a task that is alive is bound, and nobody resumes it but us.
+            unsafe { fiber.prefetch() };
+        }
     }
 
     /// Own: nothing waits behind the slot, whatever that holds.
     #[inline]
     fn is_drained(&self) -> bool {
-        self.ahead.load(Relaxed).is_null() && self.own.ready.is_empty() && self.own.fresh.is_empty()
+        self.ahead.len() == 0 && self.own.ready.is_empty() && self.own.fresh.is_empty()
     }
 
     /// Own: whether there has been more than enough work ever since this was asked last.
@@ -370,19 +384,22 @@ impl Processor {
         !self.own.drained.replace(false) && !self.is_drained()
     }
 
-    /// Own: takes one that no thief would find: what is in the slot, or else what is out of its queue early.
-    pub(crate) fn take_slot(&self) -> Option<NonNull<Task>> {
-        [&self.front.slot, &self.ahead].into_iter().find_map(take)
+    /// Own: takes those that no thief would find: what is in the slot, and who is out of the queues early.
+    pub(crate) fn take_held(&self) -> [Option<NonNull<Task>>; 1 + AHEAD] {
+        array::from_fn(|at| match at {
+            0 => take(&self.front.slot),
+            _ => self.ahead.pop(),
+        })
     }
 
     /// Something is in the slot or a queue: a hint to those who do not own them.
     pub(crate) fn has_work(&self) -> bool {
-        self.has_slot() || self.has_queue()
+        self.has_held() || self.has_queue()
     }
 
     /// There is one that no thief would find: a hint.
-    pub(crate) fn has_slot(&self) -> bool {
-        !self.front.slot.load(Relaxed).is_null() || !self.ahead.load(Relaxed).is_null()
+    pub(crate) fn has_held(&self) -> bool {
+        !self.front.slot.load(Relaxed).is_null() || self.ahead.len() > 0
     }
 
     pub(crate) fn has_queue(&self) -> bool {
@@ -392,9 +409,8 @@ impl Processor {
     /// How many are in the slot and the queues: a hint.
     pub(crate) fn queued(&self) -> usize {
         let queues: usize = self.stealers.iter().map(Stealer::len).sum();
-        let held =
-            [&self.front.slot, &self.ahead].map(|it| usize::from(!it.load(Relaxed).is_null()));
-        queues + held[0] + held[1]
+        let slot = usize::from(!self.front.slot.load(Relaxed).is_null());
+        queues + self.ahead.len() + slot
     }
 
     /// Own: steals from the other: half of its queue. Returns what to run first.
@@ -543,7 +559,7 @@ impl Processor {
             first.wake();
         }
         if earlier || count > 1 {
-            let queued = u32::try_from(self.own.ready.len()).unwrap_or(u32::MAX);
+            let queued = self.own.ready.len();
             let popped = self.own.popped.get();
             self.own.sleepers_until.set(popped.wrapping_add(queued));
         }
@@ -552,7 +568,7 @@ impl Processor {
 
     /// Own: some whose alarms were due earlier may still wait behind the slot.
     fn has_sleepers(&self) -> bool {
-        let ahead = u32::from(!self.ahead.load(Relaxed).is_null());
+        let ahead = self.ahead.len();
         let gone = self.own.popped.get().wrapping_sub(ahead);
         let left = self.own.sleepers_until.get().wrapping_sub(gone);
         left.cast_signed() > 0 && !(ahead == 0 && self.own.ready.is_empty())
