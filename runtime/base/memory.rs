@@ -7,6 +7,7 @@
 use super::primitives::global::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::{
     io,
+    ops::Add,
     ptr::{self, NonNull},
 };
 
@@ -23,6 +24,26 @@ pub(crate) fn page_bytes() -> usize {
             bytes
         }
         bytes => bytes,
+    }
+}
+
+/// What a trim has given back to the kernel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Trimmed {
+    /// Of addresses.
+    pub(crate) bytes: usize,
+    /// It stopped before it was through, so that others get their turn: the next one goes on.
+    pub(crate) more: bool,
+}
+
+impl Add for Trimmed {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes + other.bytes,
+            more: self.more || other.more,
+        }
     }
 }
 

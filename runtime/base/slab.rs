@@ -25,7 +25,7 @@
 #![expect(unsafe_code, reason = "hands out raw memory")]
 
 use super::{
-    memory,
+    memory::{self, Trimmed},
     primitives::global::{Mutex, MutexGuard},
 };
 use std::{fmt, io, ptr::NonNull, sync::PoisonError};
@@ -299,16 +299,17 @@ pub(crate) fn for_each_block(mut visit: impl FnMut(NonNull<u8>)) {
     }
 }
 
-/// Unmaps the chunks that are wholly free. Returns how many bytes went; none while others iterate.
-pub(crate) fn trim() -> usize {
+/// Unmaps the chunks that are wholly free; none while others iterate.
+pub(crate) fn trim() -> Trimmed {
     let mut slab = slab();
+    let mut trimmed = Trimmed::default();
     if slab.iterations > 0 {
-        return 0;
+        return trimmed;
     }
-    let mut bytes = 0;
     for number in 0..slab.chunks.len() {
-        if bytes >= TRIM_BYTES {
-            // The lock is for others too. More the next time.
+        if trimmed.bytes >= TRIM_BYTES {
+            // The lock is for others too.
+            trimmed.more = true;
             break;
         }
         let chunk = &mut slab.chunks[number];
@@ -321,11 +322,11 @@ pub(crate) fn trim() -> usize {
         chunk.base = None;
         chunk.is_open = false;
         slab.vacant.push(number);
-        bytes += CHUNK_BYTES;
+        trimmed.bytes += CHUNK_BYTES;
     }
     let Slab { chunks, open, .. } = &mut *slab;
     open.retain(|number| chunks[*number].is_open);
-    bytes
+    trimmed
 }
 
 #[cfg(all(test, not(loom)))]
@@ -400,7 +401,7 @@ mod tests {
     #[test]
     fn nothing_goes_while_somebody_iterates() {
         let block = allocate_global().expect("memory");
-        for_each_block(|_| assert_eq!(trim(), 0));
+        for_each_block(|_| assert_eq!(trim().bytes, 0));
         // SAFETY: just allocated.
         unsafe { free_global(block) };
     }

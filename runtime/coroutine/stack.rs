@@ -30,11 +30,12 @@ use super::{
 };
 use crate::base::{
     fatal::fatal,
-    memory,
+    memory::{self, Trimmed},
     primitives::global::{Mutex, MutexGuard},
 };
 use std::{
     fmt, io,
+    ops::Add,
     ptr::{self, NonNull},
     sync::PoisonError,
 };
@@ -337,9 +338,9 @@ impl StackClass {
         self.slab.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives idle stacks back to the kernel. Returns how many bytes of addresses went.
-    fn trim(&self, which: Trim) -> usize {
-        let mut bytes = 0;
+    /// Gives idle stacks back to the kernel.
+    fn trim(&self, which: Trim) -> Trimmed {
+        let mut trimmed = Trimmed::default();
         loop {
             let chunks = self.slab().detach(which);
             // Unmapping takes long, and the lock is for others too.
@@ -351,7 +352,7 @@ impl StackClass {
                         guard::forget(chunk.ready);
                     }
                     self.slab().vacant.push(*place);
-                    bytes += length;
+                    trimmed.bytes += length;
                 } else {
                     // It would have cut a mapping in two, of which there are too many. The pages can
                     // go all the same.
@@ -361,8 +362,11 @@ impl StackClass {
                 }
             }
             match which {
-                // There may be more. Next time.
-                Trim::Rested if chunks.len() == TRIM_CHUNKS => return bytes,
+                // What has rested is still marked as such.
+                Trim::Rested if chunks.len() == TRIM_CHUNKS => {
+                    trimmed.more = true;
+                    return trimmed;
+                }
                 Trim::All if chunks.len() == TRIM_CHUNKS => {}
                 Trim::Rested | Trim::All => break,
             }
@@ -373,7 +377,8 @@ impl StackClass {
         for chunk in &mut slab.chunks {
             chunk.stirred = false;
         }
-        bytes
+        slab.shrink(0);
+        trimmed
     }
 
     /// Gives back the pages of idle stacks whose chunks must stay.
@@ -610,12 +615,17 @@ impl Slab {
             self.warm.retain(stays);
             self.cold.retain(stays);
             self.growing.retain(|it| chunks[*it as usize].base != 0);
-            // Room for all slots must stay, those of chunks that may be attached again too.
-            let room = self.ready + detached.iter().map(|it| it.1.ready).sum::<usize>();
-            self.warm.shrink_to(2 * room);
-            self.cold.shrink_to(2 * room);
+            // Those may be attached again.
+            self.shrink(detached.iter().map(|it| it.1.ready).sum());
         }
         detached
+    }
+
+    /// Gives back what the lists have too much of: they must have room for all slots, and for so many more.
+    fn shrink(&mut self, more: usize) {
+        let room = 2 * (self.ready + more);
+        self.warm.shrink_to(room);
+        self.cold.shrink_to(room);
     }
 
     /// Puts back a chunk that could not be unmapped, with nothing on its stacks.
@@ -653,7 +663,8 @@ impl Drop for Unmap {
     }
 }
 
-/// Gives idle stacks back to the kernel. Returns how many bytes of addresses went.
-pub(crate) fn trim(which: Trim) -> usize {
-    ALL.iter().map(|it| it.trim(which)).sum()
+/// Gives idle stacks back to the kernel.
+pub(crate) fn trim(which: Trim) -> Trimmed {
+    let all = ALL.iter().map(|it| it.trim(which));
+    all.fold(Trimmed::default(), Trimmed::add)
 }

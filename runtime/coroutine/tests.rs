@@ -227,8 +227,8 @@ fn bind_at_random(class: &'static StackClass, most: usize, promises: Promises) {
                         }
                         match rng.below(500) {
                             0 => pool.flush(),
-                            1 => drop(trim(Trim::Rested)),
-                            2 => drop(trim(Trim::All)),
+                            1 => _ = trim(Trim::Rested),
+                            2 => _ = trim(Trim::All),
                             _ => {}
                         }
                     }
@@ -436,8 +436,8 @@ fn child_makes_a_hundred_thousand() {
     }
     class.release(COUNT);
     // Nothing has rested yet.
-    assert_eq!(trim(Trim::Rested), 0);
-    let gone: usize = iter::from_fn(|| Some(trim(Trim::Rested)).filter(|it| *it > 0)).sum();
+    assert_eq!(trim(Trim::Rested).bytes, 0);
+    let gone: usize = iter::from_fn(|| Some(trim(Trim::Rested).bytes).filter(|it| *it > 0)).sum();
     assert!(gone >= (COUNT - 1000) * class.stride(), "{gone} bytes");
     let left = (status("VmRSS") + status("VmPTE")).saturating_sub(resident + tables);
     assert!(left < (8 << 20), "{left} bytes stay");
@@ -471,7 +471,7 @@ fn child_pins_chunks() {
             class.release(1);
         }
     }
-    assert_eq!(trim(Trim::Rested), 0);
+    assert_eq!(trim(Trim::Rested).bytes, 0);
     assert_eq!(class.counts().cold, 0);
     trim(Trim::Rested);
     assert!(class.counts().cold > COUNT / 2, "{:?}", class.counts());

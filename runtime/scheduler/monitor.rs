@@ -32,7 +32,7 @@ use super::{
     worker::{Worker, WorkerRef},
 };
 use crate::{
-    base::{fatal::LastWords, primitives::Ordering::Relaxed, slab},
+    base::{fatal::LastWords, memory::Trimmed, primitives::Ordering::Relaxed, slab},
     coroutine::stack,
     driver::{clock, poller::Turn},
     observe::{
@@ -84,6 +84,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// How far apart it gives memory back that rests, while green threads run, and while none does.
 const TRIM_BUSY: u64 = 1_000_000_000;
 const TRIM_IDLE: u64 = 200_000_000;
+/// How much sooner it goes on if there is more than it gives back at once.
+const TRIM_ON: u64 = 10;
 /// For how long nobody may look at descriptors while somebody waits for one.
 const UNPOLLED_NS: u64 = 200_000;
 
@@ -239,7 +241,8 @@ impl Monitor {
         let mut period = SHORTEST;
         let mut idle_looks = 0;
         let mut calm_looks = 0;
-        let mut trimmed = 0;
+        let mut trimmed_at = 0;
+        let mut trimmed = Trimmed::default();
         let mut vain_trims = 0;
         let mut suspicion = Suspicion::default();
         loop {
@@ -248,11 +251,12 @@ impl Monitor {
             let look = self.look(now);
             clock::set_tick();
             let interval = if look.busy { TRIM_BUSY } else { TRIM_IDLE };
-            if now >= trimmed + interval {
-                trimmed = now;
+            let interval = interval / if trimmed.more { TRIM_ON } else { 1 };
+            if now >= trimmed_at + interval {
+                trimmed_at = now;
                 // What nobody has touched since the last time goes back to the system.
-                let freed = slab::trim() + stack::trim(stack::Trim::Rested);
-                vain_trims = if freed > 0 || look.busy {
+                trimmed = slab::trim() + stack::trim(stack::Trim::Rested);
+                vain_trims = if trimmed.bytes > 0 || look.busy {
                     0
                 } else {
                     vain_trims + 1
