@@ -15,7 +15,9 @@ use sward::{
     channel::{self, after, select},
     net::unix::UnixStream,
     observe::State,
-    spawn, thread,
+    spawn,
+    sync::Barrier,
+    thread,
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -100,6 +102,44 @@ fn who_was_woken_by_a_hog_does_not_wait_for_it() {
                     woken.join().expect("no panic");
                 }
             });
+        });
+    }
+}
+
+/// With a long queue the next few are out of it early, where no thief finds them. They do not wait for one that
+/// holds its kernel thread: neither where the processor goes to another thread, nor where others are idle.
+#[test]
+fn those_out_of_the_queue_early_do_not_wait_for_one_that_blocks() {
+    const CROWD: usize = 300;
+    for workers in [1, 2, 4] {
+        watched(&format!("{workers} workers"), MINUTE, move || {
+            let runtime = runtime(workers);
+            for blocks_in in [0, 3, 7, 40] {
+                let come = Arc::new(AtomicUsize::new(0));
+                let gate = Arc::new(Barrier::new(CROWD + 1));
+                let crowd: Vec<_> = (0..CROWD)
+                    .map(|_| {
+                        let (come, gate) = (Arc::clone(&come), Arc::clone(&gate));
+                        runtime.spawn(move || {
+                            gate.wait();
+                            (0..=blocks_in).for_each(|_| sward::yield_now());
+                            come.fetch_add(1, Relaxed);
+                        })
+                    })
+                    .collect();
+                let blocks = runtime.spawn(move || {
+                    gate.wait();
+                    (0..blocks_in).for_each(|_| sward::yield_now());
+                    // Behind the runtime's back.
+                    while come.load(Relaxed) < CROWD {
+                        kernel::sleep(Duration::from_millis(1));
+                    }
+                });
+                for thread in crowd {
+                    thread.join().expect("no panic");
+                }
+                blocks.join().expect("no panic");
+            }
         });
     }
 }
