@@ -46,7 +46,7 @@ use crate::{
         slab::BlockCache,
     },
     coroutine::{
-        fiber::{Entry, FiberPool},
+        fiber::{Entry, Fiber, FiberPool},
         stack::StackClass,
     },
     driver::{alarms::Alarms, clock},
@@ -70,6 +70,9 @@ const FRESH_TURN: usize = 8;
 const LOOT: usize = 32;
 /// How many must wait before some are taken out of the queue early: thieves should not miss them.
 const MANY: usize = 64;
+/// More room than this for alarms that are due is given back.
+const KEEP_DUE: usize = 4096;
+
 /// A green thread on its way through the queues. It stands in one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Runnable(pub(crate) NonNull<Task>);
@@ -120,7 +123,9 @@ struct Own {
     blocks: RefCell<BlockCache>,
     ids: Cell<(u64, u64)>,
     rng: Rng,
-    /// Calls of due alarms, to be woken outside of the lock. Empty but for a moment.
+    /// Alarms that are due, to be called when the caches have them. Empty but for a moment, as the next.
+    rung: RefCell<Vec<Sleeper>>,
+    /// Calls of due alarms, to be woken outside of the lock.
     due: RefCell<Vec<Call>>,
 }
 
@@ -187,6 +192,7 @@ impl Processor {
                 blocks: RefCell::new(BlockCache::new()),
                 ids: Cell::new((0, 0)),
                 rng: Rng::new(seed),
+                rung: RefCell::new(Vec::new()),
                 due: RefCell::new(Vec::new()),
             },
             alarms: Lock::new(Alarms::new()),
@@ -514,54 +520,59 @@ impl Processor {
     /// others at the end of the queue; all of them there, if some who were due earlier stand there still.
     pub(crate) fn fire(&self, clocks: &[Self], now: u64) -> usize {
         let mut due = self.own.due.borrow_mut();
+        let mut rung = self.own.rung.borrow_mut();
         for clock in clocks.iter().filter(|it| it.first_alarm() <= now) {
             let mut alarms = clock.alarms.lock();
             alarms.advance(now, |sleeper| {
-                // SAFETY: the alarm was set until now, and we have the clock's lock.
-                if let Some(call) = unsafe { Waiter::call(sleeper.0, Verdict::TimedOut) } {
-                    // SAFETY: who sets an alarm here is a green thread. Its stack is a step away, and where it left
-                    // off another: the caches fetch them for all who are due while one after the other is called.
-                    let task = unsafe { Task::of(sleeper.0) };
-                    // SAFETY: it is alive, as it was called and has yet to be woken.
-                    if let Some(fiber) = unsafe { task.as_ref() }.fiber() {
-                        fiber.prefetch_head();
-                    }
-                    due.push(call);
-                }
+                // SAFETY: who sets an alarm here is a green thread.
+                Task::prefetch(unsafe { Task::of(sleeper.0) });
+                rung.push(sleeper);
             });
+            due.extend(rung.drain(..).filter_map(|sleeper| {
+                // SAFETY: the alarm was set until now, and we have the clock's lock.
+                unsafe { Waiter::call(sleeper.0, Verdict::TimedOut) }
+            }));
             clock
                 .first_alarm
                 .store(alarms.next().unwrap_or(u64::MAX), Release);
         }
         let count = due.len();
         let earlier = count > 0 && self.has_sleepers();
-        for waiter in due.iter().filter_map(Call::parked) {
-            // SAFETY: who sets an alarm here is a green thread.
-            let task = unsafe { Task::of(waiter) };
-            // SAFETY: as above.
-            if let Some(fiber) = unsafe { task.as_ref() }.fiber() {
-                // SAFETY: the fiber of a green thread that has run is bound, and this one is parked.
-                unsafe { fiber.prefetch() };
-            }
+        // The stack of each is a step away, and where it left off another: the caches take each for all of them
+        // together, as in [`look_ahead`](Self::look_ahead).
+        let fibers = || {
+            due.iter().filter_map(Call::parked).filter_map(|waiter| {
+                // SAFETY: who sets an alarm here is a green thread.
+                let task = unsafe { Task::of(waiter) };
+                // SAFETY: it is alive, as it was called and has yet to be woken.
+                unsafe { task.as_ref() }.fiber()
+            })
+        };
+        fibers().for_each(Fiber::prefetch_head);
+        for fiber in fibers() {
+            // SAFETY: the fiber of a green thread that has run is bound, and this one is parked.
+            unsafe { fiber.prefetch() };
         }
         // One by one: a wake-up may want this processor's other parts, but never this list. Each takes the
         // slot, and sends whom it finds there to the end of the queue.
         let mut calls = due.drain(..);
-        if earlier {
-            calls.for_each(Call::wake);
-            if let Some(last) = take(&self.front.slot) {
-                self.run_later(last);
-            }
-        } else if let Some(first) = calls.next() {
-            calls.for_each(Call::wake);
+        let first = if earlier { None } else { calls.next() };
+        calls.for_each(Call::wake);
+        if let Some(first) = first {
             // However often the slot was used in a row: the others stand in the queue already.
             self.own.slot_runs.set(0);
             first.wake();
+        } else if earlier && let Some(last) = take(&self.front.slot) {
+            self.run_later(last);
         }
         if earlier || count > 1 {
             let queued = self.own.ready.len();
             let popped = self.own.popped.get();
             self.own.sleepers_until.set(popped.wrapping_add(queued));
+        }
+        if count > KEEP_DUE {
+            *due = Vec::new();
+            *rung = Vec::new();
         }
         count
     }
