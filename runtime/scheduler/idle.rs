@@ -75,6 +75,11 @@ impl<T: Copy + PartialEq> Idle<T> {
         self.counts.load(Relaxed) % ASLEEP
     }
 
+    /// Somebody sleeps or searches: a hint.
+    pub(crate) fn any_idle(&self) -> bool {
+        self.counts.load(Relaxed) > 0
+    }
+
     /// If this returns `true`, the caller searches, and must [stop](Self::stop_searching). At most half
     /// of the workers do.
     #[must_use]

@@ -305,9 +305,13 @@ impl Processor {
     }
 
     /// Own: what is to run now, of what this processor has. `others` says whether anybody else waits
-    /// for a turn.
+    /// for a turn, and `idle` whether another processor has nothing to do.
     #[inline]
-    pub(crate) fn next(&self, others: impl Fn() -> bool) -> Option<NonNull<Task>> {
+    pub(crate) fn next(
+        &self,
+        others: impl Fn() -> bool,
+        idle: impl Fn() -> bool,
+    ) -> Option<NonNull<Task>> {
         let slot = self.front.slot.load(Relaxed);
         if let Some(task) = NonNull::new(slot) {
             self.front.slot.store(ptr::null_mut(), Relaxed);
@@ -329,6 +333,8 @@ impl Processor {
             self.own.drained.set(true);
         } else if self.own.ready.len() >= MANY {
             self.look_ahead();
+        } else if self.ahead.len() > 0 && idle() {
+            self.put_back();
         }
         next
     }
@@ -361,6 +367,18 @@ impl Processor {
             if self.ahead.push(task) {
                 self.fetch();
             }
+        }
+    }
+
+    /// Own: those who are out of the queues go to their ends, where thieves find them: few are there by now.
+    #[cold]
+    fn put_back(&self) {
+        let sleepers = self.has_sleepers();
+        while let Some(task) = self.ahead.pop() {
+            self.run_later(task);
+        }
+        if sleepers {
+            self.mark_sleepers();
         }
     }
 
@@ -566,15 +584,20 @@ impl Processor {
             self.run_later(last);
         }
         if earlier || count > 1 {
-            let queued = self.own.ready.len();
-            let popped = self.own.popped.get();
-            self.own.sleepers_until.set(popped.wrapping_add(queued));
+            self.mark_sleepers();
         }
         if count > KEEP_DUE {
             *due = Vec::new();
             *rung = Vec::new();
         }
         count
+    }
+
+    /// Own: among all who stand in the queue now may be some whose alarms were due.
+    fn mark_sleepers(&self) {
+        let popped = self.own.popped.get();
+        let until = popped.wrapping_add(self.own.ready.len());
+        self.own.sleepers_until.set(until);
     }
 
     /// Own: some whose alarms were due earlier may still wait behind the slot.

@@ -514,8 +514,14 @@ impl Worker {
             let processor = unsafe { &*Processor::of_front(front) };
             (processor, None)
         };
+        let scheduler = self.scheduler();
         let task = urgent
-            .or_else(|| processor.next(|| !self.scheduler().injector.is_empty()))
+            .or_else(|| {
+                processor.next(
+                    || !scheduler.injector.is_empty(),
+                    || scheduler.idle.any_idle(),
+                )
+            })
             .or_else(|| self.search(processor));
         Some((processor, task))
     }
@@ -563,14 +569,14 @@ impl Worker {
             let now = clock::now_ns();
             if processor.fire(scheduler.processors(), now) > 0 {
                 self.fired_at.set(now);
-                return processor.next(|| false);
+                return processor.next(|| false, || false);
             }
         }
         if let Some(task) = scheduler.take_injected(processor) {
             return Some(task);
         }
         if Scheduler::poll_now()
-            && let Some(task) = processor.next(|| false)
+            && let Some(task) = processor.next(|| false, || false)
         {
             return Some(task);
         }
