@@ -176,6 +176,8 @@ pub(crate) struct Counts {
 pub(crate) enum Trim {
     /// Those that nobody has used since the last time.
     Rested,
+    /// Chunks of those, if there were more than it gives back at once.
+    On,
     /// All.
     #[cfg_attr(not(test), expect(dead_code, reason = "asked by tests"))]
     All,
@@ -363,10 +365,12 @@ impl StackClass {
             }
             match which {
                 // What has rested is still marked as such.
-                Trim::Rested if chunks.len() == TRIM_CHUNKS => {
-                    trimmed.more = true;
+                Trim::Rested | Trim::On if chunks.len() == TRIM_CHUNKS => {
+                    // Those that the kernel refused to unmap would only come again.
+                    trimmed.more = trimmed.bytes > 0;
                     return trimmed;
                 }
+                Trim::On => return trimmed,
                 Trim::All if chunks.len() == TRIM_CHUNKS => {}
                 Trim::Rested | Trim::All => break,
             }
@@ -385,7 +389,7 @@ impl StackClass {
     fn cool(&self, which: Trim) {
         let mut slab = self.slab();
         let mut left = match which {
-            Trim::Rested => slab.rested.min(TRIM_STACKS),
+            Trim::Rested | Trim::On => slab.rested.min(TRIM_STACKS),
             Trim::All => slab.warm.len(),
         };
         while left > 0 {
@@ -542,7 +546,7 @@ impl Slab {
             Err(_) => Guards::Protected,
         };
 
-        let total = self.ready + slots;
+        let total = self.slots() + slots;
         let places = self.chunks.len() + 1;
         self.warm.try_reserve(total - self.warm.len())?;
         self.cold.try_reserve(total - self.cold.len())?;
@@ -587,7 +591,7 @@ impl Slab {
             let needed = chunk.base == 0
                 || chunk.out > 0
                 || chunk.ready as usize > self.ready - self.promised
-                || (which == Trim::Rested && chunk.stirred);
+                || (matches!(which, Trim::Rested | Trim::On) && chunk.stirred);
             if needed || detached.len() == TRIM_CHUNKS {
                 continue;
             }
@@ -616,16 +620,23 @@ impl Slab {
             self.cold.retain(stays);
             self.growing.retain(|it| chunks[*it as usize].base != 0);
             // Those may be attached again.
-            self.shrink(detached.iter().map(|it| it.1.ready).sum());
+            self.shrink(detached.iter().map(|it| it.1.slots).sum());
         }
         detached
     }
 
-    /// Gives back what the lists have too much of: they must have room for all slots, and for so many more.
+    /// Gives back what the lists have too much of: they must have room for all slots, those that are not ready
+    /// yet too, and for so many more.
     fn shrink(&mut self, more: usize) {
-        let room = 2 * (self.ready + more);
+        let room = 2 * (self.slots() + more);
         self.warm.shrink_to(room);
         self.cold.shrink_to(room);
+    }
+
+    /// How many slots there are.
+    fn slots(&self) -> usize {
+        let mapped = self.chunks.iter().filter(|it| it.base != 0);
+        mapped.map(|it| it.slots as usize).sum()
     }
 
     /// Puts back a chunk that could not be unmapped, with nothing on its stacks.
@@ -636,8 +647,9 @@ impl Slab {
         chunk.range.fill(chunk.base, detached.slots);
         self.ready += detached.ready;
         // Others may have added a chunk without counting this one.
-        self.warm.reserve(self.ready - self.warm.len());
-        self.cold.reserve(self.ready - self.cold.len());
+        let slots = self.slots();
+        self.warm.reserve(slots - self.warm.len());
+        self.cold.reserve(slots - self.cold.len());
         self.growing.push(place);
     }
 }

@@ -16,9 +16,8 @@
 //! a locked instruction, such as a queue's, only when all that came before is. One by one, the walks were
 //! three quarters of a turn's time among a hundred thousand threads.
 //!
-//! Those in here are out of their queues, where thieves would find them. When the queue has become short and
-//! another processor is idle they go back; and as the next slot's they wait for their processor, which the monitor
-//! gives to another thread when it does not come to them.
+//! Those in here are out of their queues, where thieves would find them. When the queues are empty and another
+//! processor is idle they go back; and where their processor does not come to them, the monitor moves them.
 
 use crate::{
     base::primitives::{AtomicUsize, Ordering::Relaxed},

@@ -3,14 +3,14 @@
 //! A worker looks after itself as long as it comes back from its green threads. When it does not, for
 //! it computes or is in a system call that nobody announced, its queue, its next slot, its alarms and
 //! perhaps the poller wait with it. The monitor looks every 50 microseconds while there is something
-//! that should be going on and is not, backs off to a millisecond while all is well, and sleeps when
-//! every worker does: an idle process makes no wake-ups.
+//! that should be going on and is not, backs off to one millisecond while all is well, and to four when it was
+//! for long, and sleeps when every worker does: an idle process makes no wake-ups.
 //!
 //! What it does when something waits beside a worker that is in the same turn for too long:
 //!
 //! | there is                  | then                                                         |
 //! |---------------------------|--------------------------------------------------------------|
-//! | a sleeping worker         | it is woken; what is in the next slot is moved where it looks |
+//! | a sleeping worker         | it is woken; what is in the next slot, or out of the queues early, is moved where it looks |
 //! | none, and it is in a call | its processor is taken after [`CALL_NS`]                      |
 //! | none, and it computes     | its processor is taken after [`COMPUTING_NS`], or [`ALONE_NS`] while others come on, and the kernel is asked to let others go first |
 //! | none, and it spawns       | nothing, while others come on: they take from its queue       |
@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     base::{fatal::LastWords, memory::Trimmed, primitives::Ordering::Relaxed, slab},
-    coroutine::stack,
+    coroutine::stack::{self, Trim},
     driver::{clock, poller::Turn},
     observe::{
         deadlock::{Judgement, Suspicion},
@@ -230,6 +230,18 @@ struct Look {
     runtimes: bool,
     /// A sleeping worker could turn the poller, and nobody does.
     unpolled: bool,
+    /// All is well, but not so that the next look could come late.
+    close: bool,
+}
+
+impl Look {
+    /// The alarms of a processor whose worker does not look after them may be due before the next look.
+    fn note_alarm(&mut self, processor: &Processor) {
+        let alarm = processor.first_alarm();
+        if alarm != u64::MAX {
+            self.alarm = Some(self.alarm.map_or(alarm, |it| it.min(alarm)));
+        }
+    }
 }
 
 impl Monitor {
@@ -247,7 +259,7 @@ impl Monitor {
         let mut suspicion = Suspicion::default();
         loop {
             signal::serve();
-            let now = clock::now_ns();
+            let mut now = clock::now_ns();
             let look = self.look(now);
             clock::set_tick();
             let interval = if look.busy { TRIM_BUSY } else { TRIM_IDLE };
@@ -255,7 +267,9 @@ impl Monitor {
             if now >= trimmed_at + interval {
                 trimmed_at = now;
                 // What nobody has touched since the last time goes back to the system.
-                trimmed = slab::trim() + stack::trim(stack::Trim::Rested);
+                let which = if trimmed.more { Trim::On } else { Trim::Rested };
+                trimmed = slab::trim() + stack::trim(which);
+                now = clock::now_ns();
                 vain_trims = if trimmed.bytes > 0 || look.busy {
                     0
                 } else {
@@ -267,10 +281,10 @@ impl Monitor {
                 idle_looks = 0;
                 calm_looks = 0;
             } else if look.busy {
-                let calm = calm_looks >= CALM_LOOKS;
+                let calm = calm_looks >= CALM_LOOKS && !look.close;
                 period = (period * 2).min(if calm { CALM } else { BUSY });
                 idle_looks = 0;
-                calm_looks += 1;
+                calm_looks = (calm_looks + 1).min(CALM_LOOKS);
             } else {
                 period = (period * 2).min(LONGEST);
                 idle_looks += 1;
@@ -416,9 +430,10 @@ impl Scheduler {
                     self.take_lent();
                 }
                 // It was lent for want of a thread, or was given an alarm since: nobody else will look.
-                look.busy |= worker
-                    .own_processor()
-                    .is_some_and(|it| it.has_work() || it.first_alarm() != u64::MAX);
+                if let Some(processor) = worker.own_processor() {
+                    look.busy |= processor.has_work() || processor.first_alarm() != u64::MAX;
+                    look.note_alarm(processor);
+                }
                 continue;
             }
             let Some(processor) = worker.own_processor() else {
@@ -464,34 +479,28 @@ impl Scheduler {
             if self.config().warn_stalls.is_some() {
                 seen.cpu_at_start
                     .store(worker.cpu_ns().unwrap_or(0), Relaxed);
+                look.close = true;
             }
-            let alarm = processor.first_alarm();
-            if alarm != u64::MAX {
-                look.alarm = Some(look.alarm.map_or(alarm, |it| it.min(alarm)));
+            look.note_alarm(processor);
+            // It comes on, but slowly perhaps, and others could help.
+            let helpless = self.idle.asleep() > 0 && processor.has_work();
+            look.close |= helpless;
+            if seen.helpless.swap(helpless, Relaxed) && helpless && processor.has_queue() {
+                self.rouse_one();
             }
             return;
         }
         if let Some(limit) = self.config().warn_stalls {
             self.warn_of_stall(worker, now, limit);
         }
-        let alarm = processor.first_alarm();
         if !self.wanted(worker, now, look.unpolled) {
-            if alarm != u64::MAX {
-                look.alarm = Some(look.alarm.map_or(alarm, |it| it.min(alarm)));
-            }
+            look.note_alarm(processor);
             return;
         }
         look.urgent = true;
         if self.idle.asleep() > 0 || self.idle.searching() > 0 {
-            if processor.has_held()
-                && let Some(Some(held)) = worker.with_locked(|| {
-                    // Not `processor`, which it may have lost since.
-                    worker.own_processor().map(Processor::take_held)
-                })
-            {
-                for task in held.into_iter().flatten() {
-                    self.inject(task);
-                }
+            if processor.has_held() {
+                self.free_held(worker);
             }
             self.rouse_one();
             return;
@@ -502,6 +511,10 @@ impl Scheduler {
         if at == 0 {
             // Two looks are needed to tell.
             return;
+        }
+        if processor.has_ahead() && self.processors().len() > 1 {
+            // Others come to the injector, whatever becomes of this one's processor.
+            self.free_held(worker);
         }
         let spawned = processor.counters.spawned.load(Relaxed);
         if seen.spawned.swap(spawned, Relaxed) != spawned {
@@ -525,6 +538,17 @@ impl Scheduler {
             return;
         }
         self.take_over(worker, turn, computing);
+    }
+
+    /// Lets others have those that they would not find in the queues of a worker that is stuck.
+    fn free_held(&self, worker: &Worker) {
+        let held = worker.with_locked(|| {
+            // It may have lost its processor since.
+            worker.own_processor().map(Processor::take_held)
+        });
+        for task in held.flatten().into_iter().flatten().flatten() {
+            self.inject(task);
+        }
     }
 
     /// Names the green thread that this worker runs, if it has run for longer than `limit`.

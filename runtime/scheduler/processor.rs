@@ -7,7 +7,7 @@
 //!
 //! A green thread that was woken or spawned goes to the *next slot*: it runs next, on warm caches, and
 //! nobody is woken for it. What it displaces goes to the end of a queue: of those that have run before,
-//! or of those that never did. The first go first; every eighth turn looks at the second first. After
+//! or of those that never did. The first go first; one time in eight the second are looked at first. After
 //! [`SLOT_RUNS`] runs out of the slot in a row, those in the queues get a turn, so that two who wake each
 //! other for ever hold up nobody.
 //!
@@ -64,8 +64,8 @@ use std::{
 
 /// How many runs in a row may come out of the next slot while others wait.
 const SLOT_RUNS: u32 = 16;
-/// Every so many turns, one that never ran goes before those that did.
-const FRESH_TURN: usize = 8;
+/// Of so many that leave the queues, one that never ran goes before those that did.
+const FRESH_TURN: u32 = 8;
 /// How many are stolen at once at most.
 const LOOT: usize = 32;
 /// How many must wait before some are taken out of the queue early: thieves should not miss them.
@@ -113,6 +113,8 @@ struct Own {
     /// Those that never ran.
     fresh: Deque<Runnable>,
     slot_runs: Cell<u32>,
+    /// How often one was taken out of a queue; it wraps.
+    pops: Cell<u32>,
     /// How many were taken out of `ready`; it wraps.
     popped: Cell<usize>,
     /// Up to which of them some may be whose alarms were due.
@@ -185,6 +187,7 @@ impl Processor {
                 ready,
                 fresh,
                 slot_runs: Cell::new(0),
+                pops: Cell::new(0),
                 popped: Cell::new(0),
                 sleepers_until: Cell::new(0),
                 drained: Cell::new(true),
@@ -328,22 +331,23 @@ impl Processor {
             self.run_later(task);
         }
         self.own.slot_runs.set(0);
-        let next = self.ahead.pop().or_else(|| self.pop(0));
+        let next = self.ahead.pop().or_else(|| self.pop());
         if next.is_none() {
             self.own.drained.set(true);
         } else if self.own.ready.len() >= MANY {
             self.look_ahead();
-        } else if self.ahead.len() > 0 && idle() {
+        } else if self.ahead.len() > 0 && !self.has_queue() && idle() {
             self.put_back();
         }
         next
     }
 
-    /// Own: the first out of the queues, for the turn that is so many away.
+    /// Own: the first out of the queues.
     #[inline]
-    fn pop(&self, turns: usize) -> Option<NonNull<Task>> {
-        let tick = (self.front.turns() as usize).wrapping_add(turns);
-        if tick.is_multiple_of(FRESH_TURN)
+    fn pop(&self) -> Option<NonNull<Task>> {
+        let pops = self.own.pops.get().wrapping_add(1);
+        self.own.pops.set(pops);
+        if pops.is_multiple_of(FRESH_TURN)
             && let Some(task) = self.own.fresh.pop()
         {
             return Some(task.0);
@@ -355,13 +359,11 @@ impl Processor {
         self.own.fresh.pop().map(|it| it.0)
     }
 
-    /// Own: takes those for the next turns out of the queue, and lets the caches fetch what these touch: for all
-    /// of them together, as what waits for one waits for the others meanwhile.
     /// Own: takes those for the next turns out of the queues, and lets the caches fetch them.
     #[inline]
     fn look_ahead(&self) {
         while self.ahead.len() < AHEAD
-            && let Some(task) = self.pop(self.ahead.len() + 1)
+            && let Some(task) = self.pop()
         {
             Task::prefetch(task);
             if self.ahead.push(task) {
@@ -370,7 +372,7 @@ impl Processor {
         }
     }
 
-    /// Own: those who are out of the queues go to their ends, where thieves find them: few are there by now.
+    /// Own: those who are out of the queues go back, as they are empty by now, for thieves to find.
     #[cold]
     fn put_back(&self) {
         let sleepers = self.has_sleepers();
@@ -419,6 +421,11 @@ impl Processor {
     /// Something is in the slot or a queue: a hint to those who do not own them.
     pub(crate) fn has_work(&self) -> bool {
         self.has_held() || self.has_queue()
+    }
+
+    /// Some are out of the queues early: a hint.
+    pub(crate) fn has_ahead(&self) -> bool {
+        self.ahead.len() > 0
     }
 
     /// There is one that no thief would find: a hint.

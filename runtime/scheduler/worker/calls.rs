@@ -139,6 +139,12 @@ impl Worker {
                 scheduler.beside.leave(self.forget_beside());
             }
             scheduler.beside.count_refused();
+            if scheduler.processors().len() > 1 {
+                // What is not in the queues could be had by nobody until this thread comes back.
+                for task in processor.take_held().into_iter().flatten() {
+                    scheduler.inject(task);
+                }
+            }
         }
         self.grip.lend();
         scheduler.lent.lock().push(self.as_ref());

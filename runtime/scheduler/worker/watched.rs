@@ -4,7 +4,7 @@
 
 use super::Worker;
 use crate::{
-    base::primitives::{AtomicU64, Ordering::Relaxed},
+    base::primitives::{AtomicBool, AtomicU64, Ordering::Relaxed},
     scheduler::kernel,
     task::{Task, TaskRef},
 };
@@ -25,6 +25,8 @@ pub(in crate::scheduler) struct Seen {
     pub(in crate::scheduler) cpu_at_spawn: AtomicU64,
     /// The thread's processor time when the turn was first seen, if stalls are to be named.
     pub(in crate::scheduler) cpu_at_start: AtomicU64,
+    /// Work waited for it while others slept.
+    pub(in crate::scheduler) helpless: AtomicBool,
     /// The turn that was named as a stall.
     pub(in crate::scheduler) warned: AtomicU64,
 }
