@@ -3,7 +3,6 @@
 use crate::support::{Home, in_child, on_every_home, on_every_real_home, runtime, watched};
 use std::{
     collections::HashSet,
-    iter,
     panic::{AssertUnwindSafe, Location, catch_unwind, panic_any, resume_unwind},
     sync::{
         Arc, Mutex,
@@ -278,17 +277,20 @@ fn run_all_due_at_once(count: usize, head_start: Duration) -> Option<Vec<(Instan
 fn sleepers_that_are_due_at_once_run_in_the_order_of_their_deadlines() {
     watched("sleepers", MINUTE, || {
         let it = runtime(1);
-        for count in [2, 3, 40, 1_000] {
-            let mut head_starts = (0..).map(|it| Duration::from_millis(1 << it));
-            let mut attempts = iter::from_fn(|| {
+        for count in [2, 3, 40, 300] {
+            let mut head_start = Duration::from_millis(1);
+            // A busy machine lets few attempts pass undisturbed, so they are short and many.
+            let mut attempts = (0..1_000).filter_map(|_| {
                 let before = it.metrics().take_overs;
-                let head_start = head_starts.next()?;
-                let ran = it.run(move || run_all_due_at_once(count, head_start));
-                // The first take-over would be of the one that computes. At a second one the machine held up a
-                // sleeper in the midst of its turn, and others ran beside it.
-                Some(ran.filter(|_| it.metrics().take_overs - before <= 1))
+                let Some(ran) = it.run(move || run_all_due_at_once(count, head_start)) else {
+                    head_start = (head_start * 2).min(Duration::from_millis(256));
+                    return None;
+                };
+                // At a take-over the machine may have held up a sleeper in the midst of its turn, and others ran
+                // beside it.
+                (it.metrics().take_overs == before).then_some(ran)
             });
-            let ran = attempts.find_map(|it| it).expect("time enough at last");
+            let ran = attempts.next().expect("time enough at last");
             assert_eq!(ran.len(), count);
             // Even numbers were set before odd ones.
             let key = |&(until, number): &(Instant, usize)| (until, number % 2, number);
