@@ -65,7 +65,7 @@ use std::{
 /// How many runs in a row may come out of the next slot while others wait.
 const SLOT_RUNS: u32 = 16;
 /// Of so many that leave the queues, one that never ran goes before those that did.
-const FRESH_TURN: u32 = 8;
+const FRESH_TURN: usize = 8;
 /// How many are stolen at once at most.
 const LOOT: usize = 32;
 /// How many must wait before some are taken out of the queue early: thieves should not miss them.
@@ -113,11 +113,9 @@ struct Own {
     /// Those that never ran.
     fresh: Deque<Runnable>,
     slot_runs: Cell<u32>,
-    /// How often one was taken out of a queue; it wraps.
-    pops: Cell<u32>,
-    /// How many were taken out of `ready`; it wraps.
+    /// How many were taken out of the queues; it wraps.
     popped: Cell<usize>,
-    /// Up to which of them some may be whose alarms were due.
+    /// Up to which of them, if all were out of `ready` from now on, some may be whose alarms were due.
     sleepers_until: Cell<usize>,
     /// The queues have been empty since the last look around.
     drained: Cell<bool>,
@@ -187,7 +185,6 @@ impl Processor {
                 ready,
                 fresh,
                 slot_runs: Cell::new(0),
-                pops: Cell::new(0),
                 popped: Cell::new(0),
                 sleepers_until: Cell::new(0),
                 drained: Cell::new(true),
@@ -331,32 +328,55 @@ impl Processor {
             self.run_later(task);
         }
         self.own.slot_runs.set(0);
-        let next = self.ahead.pop().or_else(|| self.pop());
+        if let Some(task) = self.ahead.pop() {
+            if self.own.ready.len() >= MANY {
+                self.look_ahead();
+            } else if self.ahead.len() > 0 && !self.has_queue() && idle() {
+                self.put_back();
+            }
+            return Some(task);
+        }
+        let next = self.pop();
         if next.is_none() {
             self.own.drained.set(true);
         } else if self.own.ready.len() >= MANY {
-            self.look_ahead();
-        } else if self.ahead.len() > 0 && !self.has_queue() && idle() {
-            self.put_back();
+            self.begin_to_look_ahead();
         }
         next
+    }
+
+    /// Own: as [`look_ahead`](Self::look_ahead), when nobody is out of the queues yet.
+    #[cold]
+    #[inline(never)]
+    fn begin_to_look_ahead(&self) {
+        self.look_ahead();
     }
 
     /// Own: the first out of the queues.
     #[inline]
     fn pop(&self) -> Option<NonNull<Task>> {
-        let pops = self.own.pops.get().wrapping_add(1);
-        self.own.pops.set(pops);
-        if pops.is_multiple_of(FRESH_TURN)
-            && let Some(task) = self.own.fresh.pop()
+        let popped = self.own.popped.get().wrapping_add(1);
+        if popped.is_multiple_of(FRESH_TURN)
+            && let Some(task) = self.pop_fresh()
         {
-            return Some(task.0);
+            return Some(task);
         }
         if let Some(task) = self.own.ready.pop() {
-            self.own.popped.set(self.own.popped.get().wrapping_add(1));
+            self.own.popped.set(popped);
             return Some(task.0);
         }
-        self.own.fresh.pop().map(|it| it.0)
+        self.pop_fresh()
+    }
+
+    /// Own: the first of those that never ran.
+    #[inline]
+    fn pop_fresh(&self) -> Option<NonNull<Task>> {
+        let task = self.own.fresh.pop()?;
+        self.own.popped.set(self.own.popped.get().wrapping_add(1));
+        // Those in the other queue are as many as before.
+        let until = self.own.sleepers_until.get().wrapping_add(1);
+        self.own.sleepers_until.set(until);
+        Some(task.0)
     }
 
     /// Own: takes those for the next turns out of the queues, and lets the caches fetch them.
@@ -385,7 +405,7 @@ impl Processor {
     }
 
     /// Own: the caches fetch a step further for those on the way.
-    #[expect(clippy::inline_always, reason = "hot, and it has one caller")]
+    #[expect(clippy::inline_always, reason = "hot, and its caller has one that is")]
     #[inline(always)]
     fn fetch(&self) {
         // SAFETY: a runnable task is alive, and ours.

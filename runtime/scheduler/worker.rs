@@ -514,14 +514,10 @@ impl Worker {
             let processor = unsafe { &*Processor::of_front(front) };
             (processor, None)
         };
-        let scheduler = self.scheduler();
+        let others = || !self.scheduler().injector.is_empty();
+        let idle = || self.scheduler().idle.any_idle();
         let task = urgent
-            .or_else(|| {
-                processor.next(
-                    || !scheduler.injector.is_empty(),
-                    || scheduler.idle.any_idle(),
-                )
-            })
+            .or_else(|| processor.next(others, idle))
             .or_else(|| self.search(processor));
         Some((processor, task))
     }
