@@ -84,6 +84,8 @@ struct Slab {
     rested: usize,
     cold: Vec<SlotId>,
     promised: usize,
+    /// Those of all chunks that are mapped.
+    slots: usize,
     /// Slots that may be taken or are out, over all chunks.
     ready: usize,
 }
@@ -195,6 +197,7 @@ impl StackClass {
                 rested: 0,
                 cold: Vec::new(),
                 promised: 0,
+                slots: 0,
                 ready: 0,
             }),
         }
@@ -546,7 +549,7 @@ impl Slab {
             Err(_) => Guards::Protected,
         };
 
-        let total = self.slots() + slots;
+        let total = self.slots + slots;
         let places = self.chunks.len() + 1;
         self.warm.try_reserve(total - self.warm.len())?;
         self.cold.try_reserve(total - self.cold.len())?;
@@ -579,6 +582,7 @@ impl Slab {
             self.chunks[place as usize] = chunk;
         }
         self.growing.push(place);
+        self.slots = total;
         mapped.keep();
         Ok(place)
     }
@@ -598,6 +602,7 @@ impl Slab {
             let start = ptr::with_exposed_provenance_mut(chunk.base);
             if let Some(start) = NonNull::new(start) {
                 self.ready -= chunk.ready as usize;
+                self.slots -= chunk.slots as usize;
                 chunk.base = 0;
                 chunk.range.empty();
                 let chunk = Detached {
@@ -628,15 +633,9 @@ impl Slab {
     /// Gives back what the lists have too much of: they must have room for all slots, those that are not ready
     /// yet too, and for so many more.
     fn shrink(&mut self, more: usize) {
-        let room = 2 * (self.slots() + more);
+        let room = 2 * (self.slots + more);
         self.warm.shrink_to(room);
         self.cold.shrink_to(room);
-    }
-
-    /// How many slots there are.
-    fn slots(&self) -> usize {
-        let mapped = self.chunks.iter().filter(|it| it.base != 0);
-        mapped.map(|it| it.slots as usize).sum()
     }
 
     /// Puts back a chunk that could not be unmapped, with nothing on its stacks.
@@ -646,10 +645,10 @@ impl Slab {
         chunk.fresh = 0;
         chunk.range.fill(chunk.base, detached.slots);
         self.ready += detached.ready;
+        self.slots += detached.slots;
         // Others may have added a chunk without counting this one.
-        let slots = self.slots();
-        self.warm.reserve(slots - self.warm.len());
-        self.cold.reserve(slots - self.cold.len());
+        self.warm.reserve(self.slots - self.warm.len());
+        self.cold.reserve(self.slots - self.cold.len());
         self.growing.push(place);
     }
 }

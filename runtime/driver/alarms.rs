@@ -41,7 +41,7 @@ const DIGIT: u32 = 6;
 const SLOTS: usize = 1 << DIGIT;
 const LEVELS: usize = (u64::BITS - TICK).div_ceil(DIGIT) as usize;
 /// More room than this for sorting is given back.
-const KEEP_DUE: usize = 4096;
+pub(crate) const KEEP_DUE: usize = 4096;
 
 /// Which alarm to call off. It dies with the alarm, and never names another.
 pub(crate) type AlarmKey = Key;

@@ -286,12 +286,19 @@ impl Scheduler {
         self.wake_one();
     }
 
+    /// As [`inject`](Self::inject), for those of whom a processor was [rid](Processor::take_held).
+    fn inject_all(&self, held: impl IntoIterator<Item = Option<NonNull<Task>>>) {
+        for task in held.into_iter().flatten() {
+            self.inject(task);
+        }
+    }
+
     /// Work was put where all look: wakes a worker if none searches.
     fn wake_one(&self) {
         if let Some(sleeper) = self.idle.wake_one(WorkerRef::sleeps_apart) {
             return sleeper.rouse();
         }
-        if self.idle.searching() == 0 && self.idle.asleep() == 0 {
+        if !self.idle.any_idle() {
             self.take_lent();
         }
     }
@@ -343,9 +350,7 @@ impl Scheduler {
         if let Some(worker) = worker {
             worker.receive(processor);
         }
-        for task in held.into_iter().flatten() {
-            self.inject(task);
-        }
+        self.inject_all(held);
     }
 
     /// Gives a processor, which is the caller's, to a spare worker, or to a new one. If this returns

@@ -498,7 +498,7 @@ impl Scheduler {
             return;
         }
         look.urgent = true;
-        if self.idle.asleep() > 0 || self.idle.searching() > 0 {
+        if self.idle.any_idle() {
             if processor.has_held() {
                 self.free_held(worker);
             }
@@ -546,9 +546,7 @@ impl Scheduler {
             // It may have lost its processor since.
             worker.own_processor().map(Processor::take_held)
         });
-        for task in held.flatten().into_iter().flatten().flatten() {
-            self.inject(task);
-        }
+        self.inject_all(held.flatten().into_iter().flatten());
     }
 
     /// Names the green thread that this worker runs, if it has run for longer than `limit`.

@@ -49,7 +49,10 @@ use crate::{
         fiber::{Entry, Fiber, FiberPool},
         stack::StackClass,
     },
-    driver::{alarms::Alarms, clock},
+    driver::{
+        alarms::{Alarms, KEEP_DUE},
+        clock,
+    },
     observe::{Buckets, trace},
     task::Task,
     wait::ticket::{Call, Verdict, Waiter},
@@ -70,8 +73,6 @@ const FRESH_TURN: usize = 8;
 const LOOT: usize = 32;
 /// How many must wait before some are taken out of the queue early: thieves should not miss them.
 const MANY: usize = 64;
-/// More room than this for alarms that are due is given back.
-const KEEP_DUE: usize = 4096;
 
 /// A green thread on its way through the queues. It stands in one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -331,7 +332,7 @@ impl Processor {
         if let Some(task) = self.ahead.pop() {
             if self.own.ready.len() >= MANY {
                 self.look_ahead();
-            } else if self.ahead.len() > 0 && !self.has_queue() && idle() {
+            } else if self.has_ahead() && !self.has_queue() && idle() {
                 self.put_back();
             }
             return Some(task);
@@ -422,7 +423,7 @@ impl Processor {
     /// Own: nothing waits behind the slot, whatever that holds.
     #[inline]
     fn is_drained(&self) -> bool {
-        self.ahead.len() == 0 && self.own.ready.is_empty() && self.own.fresh.is_empty()
+        !self.has_ahead() && self.own.ready.is_empty() && self.own.fresh.is_empty()
     }
 
     /// Own: whether there has been more than enough work ever since this was asked last.
@@ -450,7 +451,7 @@ impl Processor {
 
     /// There is one that no thief would find: a hint.
     pub(crate) fn has_held(&self) -> bool {
-        !self.front.slot.load(Relaxed).is_null() || self.ahead.len() > 0
+        !self.front.slot.load(Relaxed).is_null() || self.has_ahead()
     }
 
     pub(crate) fn has_queue(&self) -> bool {

@@ -7,6 +7,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed},
+        mpsc,
     },
     thread as kernel,
     time::Duration,
@@ -115,25 +116,24 @@ fn those_out_of_the_queue_early_do_not_wait_for_one_that_blocks() {
         watched(&format!("{workers} workers"), MINUTE, move || {
             let runtime = runtime(workers);
             for blocks_in in [0, 3, 7, 40] {
-                let come = Arc::new(AtomicUsize::new(0));
+                // std's: whoever waits there blocks its kernel thread, behind the runtime's back.
+                let (come, all_have_come) = mpsc::channel::<()>();
                 let gate = Arc::new(Barrier::new(CROWD + 1));
                 let crowd: Vec<_> = (0..CROWD)
                     .map(|_| {
-                        let (come, gate) = (Arc::clone(&come), Arc::clone(&gate));
+                        let (come, gate) = (come.clone(), Arc::clone(&gate));
                         runtime.spawn(move || {
                             gate.wait();
                             (0..=blocks_in).for_each(|_| sward::yield_now());
-                            come.fetch_add(1, Relaxed);
+                            drop(come);
                         })
                     })
                     .collect();
+                drop(come);
                 let blocks = runtime.spawn(move || {
                     gate.wait();
                     (0..blocks_in).for_each(|_| sward::yield_now());
-                    // Behind the runtime's back.
-                    while come.load(Relaxed) < CROWD {
-                        kernel::sleep(Duration::from_millis(1));
-                    }
+                    assert!(all_have_come.recv().is_err(), "nothing is sent");
                 });
                 for thread in crowd {
                     thread.join().expect("no panic");
@@ -330,7 +330,7 @@ fn a_dump_needs_no_worker() {
         let runtime = runtime(2);
         let (stop, stopped) = stop();
         let mut threads = Vec::new();
-        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        let (let_go, held) = mpsc::channel::<()>();
         let held = Arc::new(std::sync::Mutex::new(held));
         for _ in 0..BLOCKED {
             let held = Arc::clone(&held);

@@ -141,9 +141,7 @@ impl Worker {
             scheduler.beside.count_refused();
             if scheduler.processors().len() > 1 {
                 // What is not in the queues could be had by nobody until this thread comes back.
-                for task in processor.take_held().into_iter().flatten() {
-                    scheduler.inject(task);
-                }
+                scheduler.inject_all(processor.take_held());
             }
         }
         self.grip.lend();
